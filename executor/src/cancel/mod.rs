@@ -1,0 +1,19 @@
+//! Cancel scopes: regions of code that are cancelled as one unit.
+//!
+//! ```text
+//!   CancelScope::run ─enter─► tree (who is below whom, who is cancelled)  ◄─cancel/deadline─ anybody
+//!        ▲                        │ wakes what waits below
+//!        └──── absorbs ◄─?── Cancelled ◄── checkpoint
+//! ```
+//!
+//! * `tree.rs`: the tree of scopes as data: effective cancellation, shields, who waits where. Pure.
+//! * `scope.rs`: the public types and the functions that open scopes.
+//! * `reason.rs`: why a scope was cancelled.
+
+mod reason;
+mod scope;
+pub(crate) mod tree;
+
+pub use reason::{CancelCause, Reason};
+pub use scope::{CancelScope, ScopeHandle, fail_after, move_on_after, shielded};
+pub(crate) use tree::ScopeId;

@@ -1,0 +1,338 @@
+//! The public face of the scope tree: opening a scope, cancelling it, asking it.
+//!
+//! ```text
+//!   CancelScope::new() ─► .shield() .timeout(d) ─► .run(async |scope| …) ─► Ok(Some(v)) │ Ok(None): absorbed │ Err(e)
+//!                 └─ .handle() ─► ScopeHandle: cancel it from a sibling task
+//! ```
+//!
+//! Rules:
+//! * Who absorbs is decided at the exit: a scope absorbs iff it is effectively cancelled and its parent's
+//!   cancellation is not visible through its shield. So the outermost visible one wins.
+//! * A scope's parent is the scope that is current when it is polled, not where it was made.
+//! * A relative limit counts from the first poll inside.
+
+use super::{CancelCause, Reason, ScopeId};
+use crate::clock::{Instant, now};
+use crate::error::{self, Failure, TooSlow};
+use crate::runtime::{self, RunKey};
+use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A deadline that was given before the scope was entered.
+#[derive(Clone, Copy, Debug)]
+enum Pending {
+    Nothing,
+    After(Duration),
+    At(Instant),
+}
+
+/// A region of code that is cancelled as one unit. Made free-standing, entered once, by [`run`](CancelScope::run).
+///
+/// Bound to its thread and its run. Source: trio's `CancelScope`.
+///
+/// ```
+/// use pleach_executor::{CancelScope, Cancelled, run, sleep};
+/// use std::time::Duration;
+///
+/// run(async {
+///     // A clean-up that runs although the surroundings are cancelled, and gives up by itself.
+///     let said: Result<Option<()>, Cancelled> = CancelScope::new()
+///         .shield()
+///         .timeout(Duration::from_millis(1))
+///         .run(async |_| sleep(Duration::from_secs(3600)).await)
+///         .await;
+///     assert!(matches!(said, Ok(None)));
+/// });
+/// ```
+#[must_use = "a scope does nothing until code runs inside it"]
+pub struct CancelScope {
+    handle: ScopeHandle,
+    pending: Cell<Pending>,
+}
+
+/// A way to a [`CancelScope`] from elsewhere on its thread. Once the scope is over it does nothing.
+#[derive(Clone)]
+pub struct ScopeHandle {
+    id: ScopeId,
+    run: RunKey,
+    /// An index into this thread's tree.
+    _local: PhantomData<*const ()>,
+}
+
+impl Default for CancelScope {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CancelScope {
+    /// A scope below the one around this code. Where it is polled decides about its parent in the end.
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
+    #[track_caller]
+    pub fn new() -> Self {
+        let run = runtime::run_key();
+        let handle = ScopeHandle { id: runtime::new_scope(), run, _local: PhantomData };
+        CancelScope { handle, pending: Cell::new(Pending::Nothing) }
+    }
+
+    /// Bars cancellation from outside: an outer request or deadline is not seen within.
+    pub fn shield(self) -> Self {
+        self.set_shield(true);
+        self
+    }
+
+    /// Cancels the scope when `d` has passed since it was entered. Zero: cancelled from the first checkpoint on.
+    pub fn timeout(self, d: Duration) -> Self {
+        self.pending.set(Pending::After(d));
+        self
+    }
+
+    /// Cancels the scope at `at`.
+    pub fn deadline(self, at: Instant) -> Self {
+        self.set_deadline(Some(at));
+        self
+    }
+
+    /// A handle to cancel it from elsewhere on this thread.
+    pub fn handle(&self) -> ScopeHandle {
+        self.handle.clone()
+    }
+
+    /// Cancels everything inside, now and from now on. Idempotent, irreversible; the first reason stays.
+    ///
+    /// Before the scope is entered: the first checkpoint inside fails.
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
+    /// The same with a cause of an upper layer as the reason.
+    pub fn cancel_because(&self, cause: Arc<dyn CancelCause>) {
+        self.handle.cancel_because(cause);
+    }
+
+    /// Raises or lowers the shield. Lowering it under a cancelled scope cancels what waits inside, at once.
+    pub fn set_shield(&self, on: bool) {
+        self.handle.set_shield(on);
+    }
+
+    /// Sets, moves or clears (`None`) the deadline. One that has passed cancels at once.
+    pub fn set_deadline(&self, at: Option<Instant>) {
+        let entered = runtime::with(|rt| rt.scopes.borrow().is_entered(self.handle.id));
+        if entered {
+            self.handle.set_deadline(at);
+        } else {
+            self.pending.set(at.map_or(Pending::Nothing, Pending::At));
+        }
+    }
+
+    /// Was this scope itself cancelled: by request, or by its deadline?
+    #[must_use]
+    pub fn cancel_called(&self) -> bool {
+        self.handle.cancel_called()
+    }
+
+    /// Why code inside is cancelled now, by this scope or through it; `None` if it is not.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.handle.reason()
+    }
+
+    /// Runs `body` inside the scope.
+    ///
+    /// `Ok(Some(v))` is the body's value, and `Ok(None)` says that this scope was cancelled and has absorbed the
+    /// signal. A body that ends with a value although the scope is cancelled keeps its value.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a checkpoint by itself. The signal of an outer scope passes through.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `body` fails with, unless it is a `Cancelled` that belongs to this scope.
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
+    pub async fn run<T, E: Failure>(
+        self,
+        body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        runtime::require_run(self.handle.run, "cancel scope");
+        let id = self.handle.id;
+        let outcome = {
+            let mut body = pin!(body(&self));
+            poll_fn(|cx| {
+                let _inside = runtime::enter(id);
+                self.arm_on_entry();
+                body.as_mut().poll(cx)
+            })
+            .await
+        };
+        match outcome {
+            Ok(v) => Ok(Some(v)),
+            Err(e) if e.is_cancelled() && runtime::with(|rt| rt.scopes.borrow().absorbs(id)) => {
+                error::absorb(e);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn arm_on_entry(&self) {
+        if !runtime::with(|rt| rt.scopes.borrow_mut().enter(self.handle.id)) {
+            return;
+        }
+        match self.pending.get() {
+            Pending::Nothing => {}
+            Pending::After(d) => runtime::set_deadline(self.handle.id, Some(now() + d)),
+            Pending::At(at) => runtime::set_deadline(self.handle.id, Some(at)),
+        }
+    }
+}
+
+impl Drop for CancelScope {
+    fn drop(&mut self) {
+        if runtime::is_current_epoch(self.handle.run) {
+            runtime::end_scope(self.handle.id);
+        }
+    }
+}
+
+impl ScopeHandle {
+    /// The handle of a scope that somebody else owns.
+    pub(crate) fn of(id: ScopeId) -> Self {
+        ScopeHandle { id, run: runtime::run_key(), _local: PhantomData }
+    }
+
+    /// See [`CancelScope::cancel`].
+    #[track_caller]
+    pub fn cancel(&self) {
+        runtime::require_run(self.run, "cancel scope");
+        let by = runtime::with(runtime::Runtime::task);
+        runtime::cancel(self.id, Reason::Requested { by });
+    }
+
+    /// See [`CancelScope::cancel_because`].
+    #[track_caller]
+    pub fn cancel_because(&self, cause: Arc<dyn CancelCause>) {
+        runtime::require_run(self.run, "cancel scope");
+        runtime::cancel(self.id, Reason::External(cause));
+    }
+
+    /// See [`CancelScope::set_shield`].
+    #[track_caller]
+    pub fn set_shield(&self, on: bool) {
+        runtime::require_run(self.run, "cancel scope");
+        runtime::set_shield(self.id, on);
+    }
+
+    /// See [`CancelScope::set_deadline`]; for a scope that has been entered.
+    #[track_caller]
+    pub fn set_deadline(&self, at: Option<Instant>) {
+        runtime::require_run(self.run, "cancel scope");
+        runtime::set_deadline(self.id, at);
+    }
+
+    /// See [`CancelScope::cancel_called`].
+    #[must_use]
+    #[track_caller]
+    pub fn cancel_called(&self) -> bool {
+        runtime::require_run(self.run, "cancel scope");
+        runtime::with(|rt| rt.scopes.borrow().own(self.id).is_some())
+    }
+
+    /// See [`CancelScope::reason`].
+    #[must_use]
+    #[track_caller]
+    pub fn reason(&self) -> Option<Reason> {
+        runtime::require_run(self.run, "cancel scope");
+        runtime::effective(self.id)
+    }
+}
+
+impl fmt::Debug for ScopeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = runtime::with(|rt| rt.scopes.borrow().effective(self.id).cloned());
+        f.debug_struct("ScopeHandle").field("id", &self.id).field("cancelled", &reason).finish()
+    }
+}
+
+impl fmt::Debug for CancelScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelScope").field("handle", &self.handle).field("pending", &self.pending).finish()
+    }
+}
+
+/// Runs `body` for at most `d`: `Ok(None)` if the time ran out (or the scope was cancelled otherwise).
+///
+/// # Cancellation
+///
+/// As [`CancelScope::run`].
+///
+/// # Errors
+///
+/// Whatever `body` fails with.
+///
+/// ```
+/// use pleach_executor::{Cancelled, move_on_after, run, sleep};
+/// use std::time::Duration;
+/// let r: Result<Option<u8>, Cancelled> = run(async {
+///     move_on_after(Duration::from_millis(1), async |_| { sleep(Duration::from_secs(3600)).await?; Ok(1) }).await
+/// });
+/// assert!(matches!(r, Ok(None)));
+/// ```
+pub async fn move_on_after<T, E: Failure>(
+    d: Duration,
+    body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+) -> Result<Option<T>, E> {
+    CancelScope::new().timeout(d).run(body).await
+}
+
+/// Runs `body` for at most `d`; running out of time is an error.
+///
+/// # Cancellation
+///
+/// As [`CancelScope::run`].
+///
+/// # Errors
+///
+/// [`TooSlow`] iff the scope absorbed a cancellation, whatever its cause; any error of `body` wins over it.
+pub async fn fail_after<T, E: Failure + From<TooSlow>>(
+    d: Duration,
+    body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+) -> Result<T, E> {
+    match CancelScope::new().timeout(d).run(body).await? {
+        Some(v) => Ok(v),
+        None => Err(E::from(TooSlow)),
+    }
+}
+
+/// Runs `body` to its end even if the surroundings are cancelled. Clean-up that should give up by itself takes
+/// `CancelScope::new().shield().timeout(d)` instead.
+///
+/// # Cancellation
+///
+/// Never a checkpoint: what is outside is not seen within.
+///
+/// # Errors
+///
+/// Whatever `body` fails with. If `body` cancels its own scope, the `Cancelled` comes out.
+pub async fn shielded<T, E: Failure>(body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>) -> Result<T, E> {
+    let scope = CancelScope::new().shield();
+    runtime::require_run(scope.handle.run, "cancel scope");
+    let mut fut = pin!(body(&scope));
+    poll_fn(|cx| {
+        let _inside = runtime::enter(scope.handle.id);
+        scope.arm_on_entry();
+        fut.as_mut().poll(cx)
+    })
+    .await
+}

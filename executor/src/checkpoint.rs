@@ -1,0 +1,319 @@
+//! Where tasks notice cancellation and yield: the one skeleton every waiting operation is built on.
+//!
+//! ```text
+//!   first poll:  cancelled? ─yes─► Err(Cancelled)         later polls:  ready? ─yes─► Ok
+//!                  │ no                                                   │ no
+//!                budget used up? ─yes─► yield                           cancelled? ─yes─► Err(Cancelled)
+//!                  │ no                                                   │ no
+//!                ready? ─yes─► Ok                                       park in the current scope
+//! ```
+//!
+//! Rules:
+//! * **Not Begun**: in a cancelled scope an operation is not begun. Once begun, a result that is there wins over a
+//!   cancellation: nothing that was taken is ever lost.
+//! * **Budget**: every result, `Ok` or `Cancelled`, is charged to the task's budget; when that is used up the
+//!   operation yields first. So neither a hot loop nor an ignored `Cancelled` can hold the thread.
+//! * A waiting operation parks *its own* waker in the scope that is current when it is polled, so that a cancel
+//!   reaches it inside any combinator; it leaves when it is done or dropped.
+
+use crate::cancel::tree::WaiterKey;
+use crate::clock::{Instant, now};
+use crate::deadline::TimerKey;
+use crate::error::{Abandoned, Cancelled};
+use crate::runtime;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// One cancellable wait; the state behind every operation that can block.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    begun: bool,
+    parked: Option<WaiterKey>,
+    epoch: u64,
+}
+
+impl Wait {
+    pub(crate) const fn new() -> Self {
+        Wait { begun: false, parked: None, epoch: 0 }
+    }
+
+    /// One poll of the operation `op`, by the picture in the file header.
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        op: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Result<T, Cancelled>> {
+        if !self.begun {
+            if !runtime::with(runtime::Runtime::charge) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let Err(c) = runtime::report() {
+                return Poll::Ready(Err(c));
+            }
+            self.begun = true;
+        }
+        if let Poll::Ready(v) = op(cx) {
+            self.leave();
+            return Poll::Ready(Ok(v));
+        }
+        if let Err(c) = runtime::report() {
+            self.leave();
+            return Poll::Ready(Err(c));
+        }
+        self.epoch = runtime::epoch();
+        runtime::park(&mut self.parked, cx.waker());
+        Poll::Pending
+    }
+
+    /// Starts over: the next poll is a first one.
+    pub(crate) fn leave(&mut self) {
+        self.begun = false;
+        if let Some(key) = self.parked.take() {
+            // A forked child's tree is another one; the inherited key means nothing there.
+            if self.epoch == runtime::epoch() {
+                runtime::unpark(key);
+            }
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// The skeleton as a future, for operations that need no state of their own.
+pub(crate) async fn cancellable<T>(mut op: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Cancelled> {
+    let mut wait = Wait::new();
+    poll_fn(|cx| wait.poll(cx, &mut op)).await
+}
+
+/// Is the scope around this code cancelled? Never yields.
+///
+/// # Errors
+///
+/// [`Cancelled`] as long as the scope is cancelled: a level, not an edge.
+///
+/// ```
+/// use pleach_executor::{CancelScope, Cancelled, check, run};
+/// run(async {
+///     assert!(check().is_ok());
+///     let r: Result<Option<()>, Cancelled> = CancelScope::new().run(async |s| {
+///         s.cancel();
+///         assert!(check().is_err() && check().is_err());
+///         check()
+///     }).await;
+///     assert!(matches!(r, Ok(None)));
+/// });
+/// ```
+pub fn check() -> Result<(), Cancelled> {
+    runtime::report()
+}
+
+/// Yields once to the other tasks, then checks for cancellation.
+///
+/// # Cancellation
+///
+/// A checkpoint always. Strict.
+///
+/// # Errors
+///
+/// [`Cancelled`] if the scope is cancelled after the yield.
+pub async fn checkpoint() -> Result<(), Cancelled> {
+    yield_now().await;
+    runtime::report()
+}
+
+/// Yields once, whether or not the scope is cancelled.
+///
+/// # Cancellation
+///
+/// Never a checkpoint (trio's `cancel_shielded_checkpoint`).
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Makes any future a cancel point: on cancellation it is dropped, and `Err(Cancelled)` is the result.
+///
+/// For futures of other libraries that are safe to drop. For those that are not, see [`graceful`]; a plain
+/// `.await` of a foreign future runs to its own end.
+///
+/// # Cancellation
+///
+/// A checkpoint always. As strict as dropping `fut` is.
+///
+/// ```
+/// use pleach_executor::{Cancelled, checked, move_on_after, run};
+/// use std::time::Duration;
+/// run(async {
+///     let r: Result<Option<()>, Cancelled> =
+///         move_on_after(Duration::ZERO, async |_| checked(std::future::pending()).await).await;
+///     assert!(matches!(r, Ok(None)));
+/// });
+/// ```
+pub async fn checked<F: Future>(fut: F) -> Result<F::Output, Cancelled> {
+    let mut fut = pin!(fut);
+    let mut wait = Wait::new();
+    poll_fn(|cx| wait.poll(cx, |cx| fut.as_mut().poll(cx))).await
+}
+
+/// Stops a foreign future in two phases: when the scope is cancelled `stop` is called once (send its quit message,
+/// close its socket), then the future is driven to its own end, for at most `grace`.
+///
+/// # Cancellation
+///
+/// Never a checkpoint: the value of a future that ended stands, and the next checkpoint reports the cancellation.
+///
+/// # Errors
+///
+/// [`Abandoned`] if the grace ran out; the future has been dropped.
+///
+/// ```
+/// use pleach_executor::{CancelScope, Cancelled, check, graceful, run, sync::Event};
+/// use std::time::Duration;
+/// run(async {
+///     let quit = Event::new();
+///     let r: Result<Option<()>, Cancelled> = CancelScope::new().run(async |s| {
+///         s.cancel();
+///         let flushed = graceful(
+///             std::future::poll_fn(|_| if quit.is_set() { std::task::Poll::Ready(7) } else { std::task::Poll::Pending }),
+///             Duration::from_secs(1),
+///             || quit.set(),
+///         ).await;
+///         assert_eq!(flushed, Ok(7));
+///         check()
+///     }).await;
+///     assert!(matches!(r, Ok(None)));
+/// });
+/// ```
+pub async fn graceful<F: Future>(
+    fut: F,
+    grace: Duration,
+    stop: impl FnOnce(),
+) -> Result<F::Output, Abandoned> {
+    let mut fut = pin!(fut);
+    let mut cancelled = Wait::new();
+    let mut stop = Some(stop);
+    let mut timer = Timer::new();
+    poll_fn(|cx| {
+        if let Poll::Ready(v) = fut.as_mut().poll(cx) {
+            return Poll::Ready(Ok(v));
+        }
+        if stop.is_some() {
+            let Poll::Ready(Err(c)) = cancelled.poll(cx, |_| Poll::<Infallible>::Pending) else {
+                return Poll::Pending;
+            };
+            c.absorb();
+            timer.set(now() + grace);
+            (stop.take().expect("checked above"))();
+            // It may be ready now, and nobody would poll it again for that.
+            if let Poll::Ready(v) = fut.as_mut().poll(cx) {
+                return Poll::Ready(Ok(v));
+            }
+        }
+        timer.poll(cx).map(|()| Err(Abandoned))
+    })
+    .await
+}
+
+/// A timer of one waiting operation.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    at: Instant,
+    armed: Option<(TimerKey, u64)>,
+}
+
+impl Timer {
+    pub(crate) const fn new() -> Self {
+        Timer { at: Instant::MAX, armed: None }
+    }
+
+    pub(crate) fn set(&mut self, at: Instant) {
+        self.clear();
+        self.at = at;
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.at < Instant::MAX && now() >= self.at {
+            self.clear();
+            return Poll::Ready(());
+        }
+        // Armed anew on every poll: the waker may be another one, and polls of a sleep are rare.
+        self.clear();
+        if self.at < Instant::MAX {
+            self.armed = Some((runtime::arm(self.at, cx.waker().clone()), runtime::epoch()));
+        }
+        Poll::Pending
+    }
+
+    fn clear(&mut self) {
+        if let Some((key, epoch)) = self.armed.take() {
+            if epoch == runtime::epoch() {
+                runtime::disarm(key);
+            }
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Waits until the clock of this executor shows `at`.
+///
+/// # Cancellation
+///
+/// A checkpoint always; Strict. A moment that has passed yields once.
+///
+/// # Errors
+///
+/// [`Cancelled`] if the scope around the call is cancelled.
+pub async fn sleep_until(at: Instant) -> Result<(), Cancelled> {
+    if now() >= at {
+        return checkpoint().await;
+    }
+    let mut timer = Timer::new();
+    timer.set(at);
+    cancellable(|cx| timer.poll(cx)).await
+}
+
+/// Waits for `d`. See [`sleep_until`].
+///
+/// # Cancellation
+///
+/// A checkpoint always; Strict.
+///
+/// # Errors
+///
+/// [`Cancelled`] if the scope around the call is cancelled.
+pub async fn sleep(d: Duration) -> Result<(), Cancelled> {
+    sleep_until(now() + d).await
+}
+
+/// Waits until the scope is cancelled.
+///
+/// # Cancellation
+///
+/// A checkpoint always; Strict.
+///
+/// # Errors
+///
+/// [`Cancelled`], always: there is no other way out.
+pub async fn sleep_forever() -> Result<Infallible, Cancelled> {
+    cancellable(|_| Poll::Pending).await
+}

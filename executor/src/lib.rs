@@ -1,0 +1,61 @@
+//! Structured concurrency on one thread: nurseries, cancel scopes, and a small reactor under them.
+//!
+//! ```text
+//!        your code
+//!   ┌─────────┴──────────────────────────────────────────────┐
+//!   │ nursery   CancelScope   sync   net   fd   sleep         │  block, notice cancellation, clean up
+//!   ├─────────────────────────────────────────────────────────┤
+//!   │ checkpoint: the one skeleton of every waiting operation │
+//!   ├──────────────────┬──────────────┬───────────────────────┤
+//!   │ task: run queue  │ cancel: tree │ deadline   reactor    │
+//!   └──────────────────┴──────────────┴───────────────────────┘
+//!     run(): ready tasks, then deadlines, then descriptors, then other threads; repeat
+//! ```
+//!
+//! When a block ends, everything that was started inside it has ended, and every error that happened has reached
+//! somebody. Cancellation is a value, [`Cancelled`]: every operation that can block returns it while the scope
+//! around the caller is cancelled, the code hands it back with `?`, and the scope that was cancelled absorbs it.
+//!
+//! ```
+//! use pleach_executor::{In, Started, run, sleep, sleep_forever};
+//! use std::time::Duration;
+//! type Run = In<std::io::Error>;
+//!
+//! let total = run(Run::nursery(async |n| {
+//!     let port = n.start(async |ready: Started<u16>| { ready.set(8080); sleep_forever().await?; Ok(()) }).await?;
+//!     let twice = n.task(async move { sleep(Duration::from_millis(1)).await?; Ok(port * 2) });
+//!     let total = twice.await?;
+//!     n.cancel();                                      // the children, here the server; not this body
+//!     Ok(total)
+//! }));
+//! assert_eq!(total.unwrap(), 16160);
+//! ```
+
+mod cancel;
+mod checkpoint;
+mod clock;
+mod deadline;
+mod error;
+pub mod fd;
+pub mod low_level;
+pub mod net;
+mod nursery;
+pub mod parking;
+mod reactor;
+mod registry;
+mod run;
+mod runtime;
+pub mod sync;
+mod sys;
+mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use cancel::{CancelCause, CancelScope, Reason, ScopeHandle, fail_after, move_on_after, shielded};
+pub use checkpoint::{check, checked, checkpoint, graceful, sleep, sleep_forever, sleep_until, yield_now};
+pub use clock::{Instant, now};
+pub use error::{Abandoned, Cancelled, Failure, Failures, TooSlow};
+pub use nursery::{Closed, In, Nursery, NurseryHandle, NurseryStats, Started, TaskHandle, nursery};
+pub use run::run;
+pub use runtime::{Stats, stats};
+pub use task::TaskId;

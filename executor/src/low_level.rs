@@ -1,0 +1,102 @@
+//! For the layers that make processes: work between two polls, tasks of the system, and what a fork needs to know.
+//!
+//! ```text
+//!   a task ─ between_polls(job) ─► queue ─► the loop, at top level ─► job() ─► fork ─┬─ parent: returns
+//!                                                                                   └─ child: forget_runtime(), run(…)
+//! ```
+//!
+//! Ordinary programs need nothing of this module.
+
+use crate::error::Cancelled;
+use crate::runtime;
+use std::future::Future;
+use std::os::fd::RawFd;
+
+/// Runs `job` on this thread's loop at top level: no task is being polled, and nothing of the runtime is borrowed.
+///
+/// That is the place to fork. Jobs run in the order in which they were queued, at the latest after 64 polls.
+///
+/// # Panics
+///
+/// Outside a run.
+#[track_caller]
+pub fn between_polls(job: impl FnOnce() + 'static) {
+    let _inside = runtime::run_key();
+    runtime::with(|rt| rt.jobs.borrow_mut().push_back(Box::new(job)));
+}
+
+/// Starts a task that belongs to the run and not to a nursery. When main has ended it is cancelled with the reason
+/// `Shutdown`, and [`crate::run`] returns only after it has ended.
+///
+/// For clean-up that must happen although its owner was dropped. A panic in it comes out of `run`.
+///
+/// # Panics
+///
+/// Outside a run.
+#[track_caller]
+pub fn spawn_system(fut: impl Future<Output = ()> + 'static) {
+    let _inside = runtime::run_key();
+    let root = runtime::with(runtime::Runtime::root);
+    runtime::spawn_flat(Box::pin(async move {
+        let mut fut = std::pin::pin!(fut);
+        std::future::poll_fn(|cx| {
+            let _inside = runtime::enter_as_is(root);
+            fut.as_mut().poll(cx)
+        })
+        .await;
+    }));
+}
+
+/// How many forks lie between this process and the one that was exec'd.
+///
+/// Every object of this crate that owns a descriptor or a key compares it before it cleans up: inherited by a forked
+/// child, it forgets itself instead.
+#[must_use]
+pub fn epoch() -> u64 {
+    runtime::epoch()
+}
+
+/// The descriptors that this thread's runtime owns by epoch-checked types: its epoll instance, its bell, and every
+/// registered descriptor whose owner is one of this crate's types. A forked child closes exactly these numbers.
+#[must_use]
+pub fn owned_fds() -> Vec<RawFd> {
+    runtime::owned_fds()
+}
+
+/// In a forked child, first of all: forgets the inherited runtime, which is never dropped, and raises the epoch.
+/// After it this thread can [`crate::run`] again, although the parent's `run` lies below on its stack.
+///
+/// Call it from a job of [`between_polls`] and never return from that job: the parent's loop must not be resumed.
+///
+/// # Panics
+///
+/// If a part of the runtime is borrowed, which no job of `between_polls` can see.
+pub fn forget_runtime() {
+    runtime::forget();
+}
+
+/// Takes a `Cancelled` in on behalf of a scope of an upper layer: it is not counted as swallowed.
+pub fn absorb(c: Cancelled) {
+    c.absorb();
+}
+
+/// Puts a value of an upper layer into this thread's run, in place of the one before; it goes when the run ends.
+///
+/// For the one thing an upper layer needs to find without being handed it: which actor this process is.
+///
+/// # Panics
+///
+/// Outside a run.
+#[track_caller]
+pub fn set_local(value: std::rc::Rc<dyn std::any::Any>) {
+    let _inside = runtime::run_key();
+    let before = runtime::with(|rt| rt.local.replace(Some(value)));
+    drop(before);
+}
+
+/// The value of [`set_local`]; `None` outside a run, or if none of type `T` was put there in this run.
+#[must_use]
+pub fn local<T: 'static>() -> Option<std::rc::Rc<T>> {
+    let value = runtime::with(|rt| rt.local.borrow().clone())?;
+    value.downcast().ok()
+}

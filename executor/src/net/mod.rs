@@ -1,0 +1,5 @@
+//! Sockets.
+
+mod unix;
+
+pub use unix::{PeerCred, UnixStream};

@@ -1,0 +1,227 @@
+//! Readiness of descriptors: the only part of the workspace that names mio.
+//!
+//! ```text
+//!   fd ─register─► epoll (edge-triggered, both directions, once) ─event─► ready bits ─► the waiter of that direction
+//!   another thread ─ eventfd (the bell) ─► turn() returns
+//! ```
+//!
+//! What mio must give us: edge-triggered registration of any pollable fd, one wait for all of them, nothing more.
+//!
+//! Rules:
+//! * One registration for the life of a descriptor; readiness is remembered as bits, and cleared only by an operation
+//!   that was told "would block". No `epoll_ctl` on the hot path.
+//! * One waiter for each direction; a second one is told [`PollReady::Busy`].
+//! * A token carries a generation: an event of a descriptor that is gone reaches nobody.
+//! * Wakers are collected, never called, in here.
+//! * Deregister before close, always: a dup in a child would keep the registration alive.
+
+pub(crate) mod notify;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+use notify::{Bell, Inbox};
+use slab::Slab;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+const BELL: mio::Token = mio::Token(usize::MAX);
+
+/// Reading or writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+/// A registration's name: index and generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    index: u32,
+    generation: u32,
+}
+
+/// What a waiter is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PollReady {
+    Ready,
+    /// Parked: the waker is called when the direction becomes ready.
+    Pending,
+    /// Another task waits for this direction of this descriptor.
+    Busy,
+    /// The registration is gone.
+    Gone,
+}
+
+#[derive(Default)]
+struct Half {
+    ready: bool,
+    /// Who waits, and the number of its wait.
+    waiter: Option<(u64, Waker)>,
+}
+
+struct Source {
+    generation: u32,
+    fd: RawFd,
+    /// Does one of this crate's types own the descriptor?
+    owned: bool,
+    read: Half,
+    write: Half,
+}
+
+impl Source {
+    fn half(&mut self, direction: Direction) -> &mut Half {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+}
+
+pub(crate) struct Reactor {
+    poll: Poll,
+    events: Events,
+    bell: Arc<File>,
+    sources: Slab<Source>,
+    generation: u32,
+}
+
+impl Reactor {
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let bell = File::from(crate::sys::eventfd()?);
+        poll.registry().register(&mut SourceFd(&bell.as_raw_fd()), BELL, Interest::READABLE)?;
+        Ok(Reactor {
+            poll,
+            events: Events::with_capacity(256),
+            bell: Arc::new(bell),
+            sources: Slab::new(),
+            generation: 0,
+        })
+    }
+
+    /// From now on, words from other threads end a wait.
+    pub(crate) fn hang_bell(&self, inbox: &Inbox) {
+        inbox.hang_bell(Bell(Arc::clone(&self.bell)));
+    }
+
+    /// Waits for events, at most `timeout` (`None`: until one comes), and collects whom they wake. Says how many
+    /// there were; a signal counts as none.
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> io::Result<usize> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            Err(e) => return Err(e),
+        }
+        let mut seen = 0;
+        for event in &self.events {
+            seen += 1;
+            if event.token() == BELL {
+                // Edge-triggered: reading it empties the counter, and that it may be empty already is fine.
+                let _ = (&*self.bell).read(&mut [0; 8]);
+                continue;
+            }
+            let token = unpack(event.token());
+            let Some(source) = find(&mut self.sources, token) else { continue };
+            // A hang-up or an error is for both: the operation itself finds out what it is.
+            let broken = event.is_error() || event.is_read_closed() && event.is_write_closed();
+            if event.is_readable() || event.is_read_closed() || broken {
+                source.read.ready = true;
+                woken.extend(source.read.waiter.take().map(|(_, w)| w));
+            }
+            if event.is_writable() || event.is_write_closed() || broken {
+                source.write.ready = true;
+                woken.extend(source.write.waiter.take().map(|(_, w)| w));
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Registers a descriptor for both directions.
+    pub(crate) fn register(&mut self, fd: RawFd, owned: bool) -> io::Result<Token> {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let entry = self.sources.vacant_entry();
+        let token =
+            Token { index: u32::try_from(entry.key()).expect("fewer than 2^32 descriptors"), generation };
+        self.poll.registry().register(
+            &mut SourceFd(&fd),
+            pack(token),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        entry.insert(Source { generation, fd, owned, read: Half::default(), write: Half::default() });
+        Ok(token)
+    }
+
+    /// Before the descriptor is closed. Whoever waits comes back, to be woken outside: it will find it gone.
+    pub(crate) fn deregister(&mut self, token: Token) -> [Option<Waker>; 2] {
+        if find(&mut self.sources, token).is_none() {
+            return [None, None];
+        }
+        let source = self.sources.remove(token.index as usize);
+        // Refused only if somebody has closed the number already, and then there is nothing to take out.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&source.fd));
+        [source.read.waiter.map(|w| w.1), source.write.waiter.map(|w| w.1)]
+    }
+
+    /// Is the direction ready? If not, parks the waker of wait number `wait`. A waker it replaces comes back.
+    pub(crate) fn poll_ready(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        wait: u64,
+        waker: &Waker,
+    ) -> (PollReady, Option<Waker>) {
+        let Some(source) = find(&mut self.sources, token) else { return (PollReady::Gone, None) };
+        let half = source.half(direction);
+        if half.ready {
+            return (PollReady::Ready, None);
+        }
+        match &mut half.waiter {
+            Some((other, _)) if *other != wait => (PollReady::Busy, None),
+            Some((_, w)) if w.will_wake(waker) => (PollReady::Pending, None),
+            waiter => {
+                let before = waiter.replace((wait, waker.clone()));
+                (PollReady::Pending, before.map(|(_, w)| w))
+            }
+        }
+    }
+
+    /// The operation said "would block": not ready until the next event.
+    pub(crate) fn clear_ready(&mut self, token: Token, direction: Direction) {
+        if let Some(source) = find(&mut self.sources, token) {
+            source.half(direction).ready = false;
+        }
+    }
+
+    /// Wait number `wait` is over. Its waker comes back to be dropped outside.
+    pub(crate) fn leave(&mut self, token: Token, direction: Direction, wait: u64) -> Option<Waker> {
+        let half = find(&mut self.sources, token)?.half(direction);
+        half.waiter.take_if(|(w, _)| *w == wait).map(|(_, waker)| waker)
+    }
+
+    /// Every number that this reactor and the registered types of this crate own.
+    pub(crate) fn owned_fds(&self) -> Vec<RawFd> {
+        let ours = self.sources.iter().filter(|(_, s)| s.owned).map(|(_, s)| s.fd);
+        [self.poll.as_raw_fd(), self.bell.as_raw_fd()].into_iter().chain(ours).collect()
+    }
+
+    pub(crate) fn registrations(&self) -> usize {
+        self.sources.len()
+    }
+}
+
+fn find(sources: &mut Slab<Source>, token: Token) -> Option<&mut Source> {
+    sources.get_mut(token.index as usize).filter(|s| s.generation == token.generation)
+}
+
+fn pack(t: Token) -> mio::Token {
+    mio::Token(((t.generation as usize) << 32) | t.index as usize)
+}
+
+fn unpack(t: mio::Token) -> Token {
+    Token { index: t.0 as u32, generation: (t.0 >> 32) as u32 }
+}

@@ -1,0 +1,324 @@
+//! The loop: polls what is ready, looks outside, repeats, until the tree is empty.
+//!
+//! ```text
+//!   run(main) ─► ┌► up to 64 polls of ready tasks ─► jobs between polls (a fork, say)
+//!                │                                        │
+//!                └── inbox ◄── reactor (waits only if nothing is ready) ◄── due deadlines
+//!   main ends ─► whatever is left is cancelled with Shutdown and awaited ─► the value
+//! ```
+//!
+//! Rules:
+//! * **Look Outside**: at most 64 polls, however deep in nurseries they happen, lie between two looks at clock,
+//!   descriptors and inbox. Under the virtual clock and the seeded scheduler every batch looks outside.
+//! * No task is being polled, and nothing is borrowed, while a job between polls runs.
+
+use crate::cancel::Reason;
+use crate::clock::{Clock, Instant};
+use crate::runtime::{self, POLLS_PER_TURN, Runtime, TimerTarget};
+use crate::task::TaskId;
+use crate::task::raw;
+use crate::task::sched::Next;
+use crate::task::word::Word;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long tasks that outlive main (their nursery was leaked) may take to end once they are cancelled.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+
+/// Runs `main` on this thread, with everything it starts, and returns its value when all has ended.
+///
+/// The thread belongs to the run until then. Inside, every function of this crate may be used.
+///
+/// # Panics
+///
+/// If a run is active on this thread already. With `main`'s panic. If the operating system refuses an epoll
+/// instance. At the end, if a task failed whose nursery had been leaked (`mem::forget`): an error with nobody to go to;
+/// or if such a task ignored its cancellation for 15 s.
+///
+/// ```
+/// assert_eq!(pleach_executor::run(async { 1 + 1 }), 2);
+/// ```
+#[track_caller]
+pub fn run<F: Future>(main: F) -> F::Output {
+    run_with(Clock::Real, 0, main)
+}
+
+#[track_caller]
+pub(crate) fn run_with<F: Future>(clock: Clock, seed: u64, main: F) -> F::Output {
+    runtime::with(|rt| rt.open(clock, seed));
+    let session = Session::start();
+    // After the session: dropped before it, while the run is still active.
+    let mut main = pin!(Some(main));
+    let value = loop {
+        if let Some(value) = turn(session.main, Some(&mut main)) {
+            break value;
+        }
+    };
+    main.set(None);
+    session.shut_down();
+    value
+}
+
+/// An active run: ended in order by [`Session::shut_down`], in haste when main panics.
+struct Session {
+    main: Word,
+}
+
+impl Session {
+    fn start() -> Self {
+        runtime::with(|rt| {
+            let main = rt.sched.borrow_mut().insert_main();
+            rt.wake_word(main);
+            Session { main }
+        })
+    }
+
+    fn shut_down(self) {
+        runtime::remove_node(self.main);
+        runtime::with(|rt| {
+            rt.shutting_down.set(true);
+            runtime::cancel(rt.root(), Reason::Shutdown);
+        });
+        let until = Clock::Real.now() + SHUTDOWN_GRACE;
+        while flat_live() > 0 && Clock::Real.now() < until {
+            // A timer keeps the wait bounded even if nothing of theirs ever becomes ready.
+            let _ = turn::<std::future::Ready<()>>(self.main, None);
+        }
+        let ignored = flat_live();
+        drop(self);
+        runtime::with(|rt| {
+            if let Some(payload) = rt.system_panic.take() {
+                resume_unwind(payload);
+            }
+            let failures = rt.orphan_failures.replace(0);
+            assert!(
+                failures == 0,
+                "{failures} task(s) failed whose nursery had been leaked: their errors had nobody to go to"
+            );
+            assert!(
+                ignored == 0,
+                "{ignored} task(s) ignored their cancellation for {SHUTDOWN_GRACE:?} and were dropped"
+            );
+        });
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        runtime::remove_node(self.main);
+        loop {
+            let task = runtime::with(|rt| rt.sched.borrow_mut().take_any_flat());
+            let Some(task) = task else { break };
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
+                std::mem::forget(payload);
+            }
+        }
+        runtime::with(Runtime::close);
+    }
+}
+
+fn flat_live() -> usize {
+    runtime::with(|rt| rt.sched.borrow().flat_live())
+}
+
+/// One batch of polls and one look outside. `Some` when main has ended.
+fn turn<F: Future>(main_word: Word, main: Option<&mut Pin<&mut Option<F>>>) -> Option<F::Output> {
+    let mut main = main;
+    let polls = runtime::with(|rt| {
+        rt.update(|s| s.turns += 1);
+        let ready = rt.sched.borrow().ready_len() as u32;
+        if rt.clock().is_virtual() || rt.is_seeded() { ready } else { POLLS_PER_TURN }
+    });
+    runtime::with(|rt| rt.polls_left.set(polls));
+    while runtime::take_poll() {
+        let next = runtime::with(|rt| rt.sched.borrow_mut().next(|len| pick(rt, len)));
+        match next {
+            None => break,
+            Some(Next::Main(word)) => {
+                if let Some(main) = main.as_mut() {
+                    debug_assert_eq!(word, main_word);
+                    if let Some(value) = poll_main(word, main) {
+                        return Some(value);
+                    }
+                }
+            }
+            Some(Next::Flat(word, task)) => poll_flat(word, task),
+        }
+    }
+    run_jobs();
+    look_outside();
+    None
+}
+
+/// Which of `len` ready tasks is next: the oldest, or any under the seeded scheduler.
+fn pick(rt: &Runtime, len: usize) -> usize {
+    if rt.is_seeded() { (rt.random() % len as u64) as usize } else { 0 }
+}
+
+fn poll_main<F: Future>(word: Word, main: &mut Pin<&mut Option<F>>) -> Option<F::Output> {
+    let waker = raw::waker_of(word);
+    let mut cx = Context::from_waker(&waker);
+    let fut = main.as_mut().as_pin_mut().expect("main is there until it has ended");
+    match runtime::as_task(TaskId(word), || fut.poll(&mut cx)) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+fn poll_flat(word: Word, mut task: crate::task::sched::Flat) {
+    let waker = raw::waker_of(word);
+    let mut cx = Context::from_waker(&waker);
+    let polled =
+        catch_unwind(AssertUnwindSafe(|| runtime::as_task(TaskId(word), || task.as_mut().poll(&mut cx))));
+    let gone = match polled {
+        Ok(Poll::Pending) => runtime::with(|rt| rt.sched.borrow_mut().put_back(word, task)),
+        Ok(Poll::Ready(())) => {
+            runtime::with(|rt| rt.sched.borrow_mut().finish(word));
+            Some(task)
+        }
+        // Children catch their own panics: this is a task of the system.
+        Err(payload) => {
+            runtime::with(|rt| {
+                rt.sched.borrow_mut().finish(word);
+                rt.system_panic.borrow_mut().get_or_insert(payload);
+            });
+            Some(task)
+        }
+    };
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(gone))) {
+        std::mem::forget(payload);
+    }
+}
+
+/// Runs what was queued to happen between two polls.
+fn run_jobs() {
+    loop {
+        let job = runtime::with(|rt| rt.jobs.borrow_mut().pop_front());
+        match job {
+            Some(job) => job(),
+            None => return,
+        }
+    }
+}
+
+/// Fires due deadlines, asks the reactor (waiting if nothing is ready), and empties the inbox.
+fn look_outside() {
+    fire_due();
+    let idle = runtime::with(|rt| {
+        !rt.sched.borrow().has_ready() && rt.jobs.borrow().is_empty() && !rt.inbox().has_mail()
+    });
+    if !idle {
+        if runtime::with(Runtime::registrations) > 0 {
+            ask_reactor(Some(Duration::ZERO));
+        }
+    } else if runtime::with(|rt| rt.clock().is_virtual()) {
+        idle_virtual();
+    } else {
+        idle_real();
+    }
+    drain_inbox();
+}
+
+fn idle_real() {
+    let until = runtime::with(|rt| rt.timers.borrow().next());
+    let waiters = runtime::with(|rt| !rt.idle.borrow().is_empty());
+    if waiters {
+        // Somebody waits for idleness: look without waiting, and if there is nothing, this is it.
+        if ask_reactor(Some(Duration::ZERO)) == 0 && !runtime::with(|rt| rt.sched.borrow().has_ready()) {
+            wake_idle();
+        }
+        return;
+    }
+    let shutting_down = runtime::with(|rt| rt.shutting_down.get());
+    let timeout = match until {
+        Some(at) => Some(at.saturating_duration_since(Clock::Real.now())),
+        None if shutting_down => Some(Duration::from_millis(100)),
+        None => None,
+    };
+    ask_reactor(timeout);
+}
+
+/// Idle under the virtual clock: outside first, then whoever waits for idleness, then the next deadline.
+fn idle_virtual() {
+    if ask_reactor(Some(Duration::ZERO)) > 0
+        || runtime::with(|rt| rt.sched.borrow().has_ready() || rt.inbox().has_mail())
+    {
+        return;
+    }
+    if runtime::with(|rt| !rt.idle.borrow().is_empty()) {
+        wake_idle();
+        return;
+    }
+    match runtime::with(|rt| rt.timers.borrow().next()) {
+        Some(at) => runtime::with(|rt| rt.set_clock(Clock::Virtual(at.max(rt.clock().now())))),
+        None => {
+            let shutting_down = runtime::with(|rt| rt.shutting_down.get());
+            ask_reactor(shutting_down.then_some(Duration::from_millis(100)));
+        }
+    }
+    fire_due();
+}
+
+fn wake_idle() {
+    let waiters = runtime::with(|rt| std::mem::take(&mut *rt.idle.borrow_mut()));
+    for w in waiters {
+        w.wake();
+    }
+}
+
+fn fire_due() {
+    if runtime::with(|rt| rt.timers.borrow().next().is_none()) {
+        return;
+    }
+    let now = runtime::with(|rt| rt.clock().now());
+    while let Some(target) = next_due(now) {
+        match target {
+            TimerTarget::Wake(waker) => waker.wake(),
+            TimerTarget::Scope(scope) => {
+                runtime::with(|rt| rt.scopes.borrow_mut().set_timer(scope, None));
+                runtime::cancel(scope, Reason::Deadline);
+            }
+        }
+    }
+}
+
+fn next_due(now: Instant) -> Option<TimerTarget> {
+    runtime::with(|rt| {
+        let due = rt.timers.borrow_mut().pop_due(now);
+        if due.is_some() {
+            rt.update(|s| s.timers_fired += 1);
+        }
+        due
+    })
+}
+
+/// One turn of the reactor; says how many events it saw.
+fn ask_reactor(timeout: Option<Duration>) -> usize {
+    if timeout == Some(Duration::ZERO) && !runtime::with(Runtime::has_reactor) {
+        return 0;
+    }
+    let mut woken = runtime::with(Runtime::take_scratch);
+    let seen = runtime::with(|rt| {
+        // The bell has to hang before the last look at the inbox: see `reactor::notify`.
+        rt.reactor(|_| ())?;
+        let timeout = if rt.inbox().has_mail() { Some(Duration::ZERO) } else { timeout };
+        rt.reactor(|r| r.turn(timeout, &mut woken))?
+    });
+    runtime::with(|rt| rt.wake_all(woken));
+    seen.unwrap_or_else(|e| panic!("the reactor failed: {e}; is the process out of file descriptors?"))
+}
+
+fn drain_inbox() {
+    let inbox = runtime::with(Runtime::inbox);
+    if !inbox.has_mail() {
+        return;
+    }
+    let mut words = Vec::new();
+    inbox.drain(&mut words);
+    for bits in words {
+        runtime::with(|rt| rt.wake_word(Word::from_bits(bits)));
+    }
+}

@@ -1,0 +1,6 @@
+//! What tasks of one thread wait for each other with.
+
+pub mod channel;
+mod event;
+
+pub use event::Event;

@@ -1,0 +1,28 @@
+//! Tasks as the scheduler sees them: numbered nodes, a queue of those that are ready, and hubs for the children
+//! that live inside a nursery's own future.
+//!
+//! * `sched.rs`: nodes, hubs and the run queue as data.
+//! * `word.rs`: the 64 bits a waker consists of.
+//! * `raw.rs`: all unsafe code of tasks: the waker's table, and the erased lifetime of a borrowing child.
+
+pub(crate) mod raw;
+pub(crate) mod sched;
+pub(crate) mod word;
+
+use std::fmt;
+
+/// Which task: unique among the live tasks of one thread's executor; a later task may get the number again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TaskId(pub(crate) word::Word);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}.{}", self.0.index(), self.0.generation())
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,360 @@
+//! Nodes, hubs and the run queue as data. Nothing is polled here and no foreign waker is called.
+//!
+//! ```text
+//!   wake(word) ─► node (queued?) ─┬─ flat:     push to the run queue ─────────────► the loop polls it
+//!                                 └─ in a hub: push to the hub's ready list ─► wake whoever polls the hub
+//!                                              (stop at the first hub that is signalled already)
+//! ```
+//!
+//! A *flat* task lives in its node and is polled by the loop: its wake costs the same at any depth. A *borrowed*
+//! child lives in its nursery's future; its node names the nursery's hub and the slot there.
+//!
+//! Rules:
+//! * **Queued Once**: a node is in at most one list, and `queued` says so.
+//! * **Signalled Up**: a hub with a ready node is signalled, and its parent has been woken since it was last
+//!   entered. So a wake walks up only as far as the first signalled hub: under load the path is shared.
+
+use super::raw;
+use super::word::{MAX_INDEX, Word};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Waker;
+
+pub(crate) type Flat = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Index of a hub; [`NO_HUB`] for flat tasks.
+pub(crate) type HubIndex = u32;
+pub(crate) const NO_HUB: HubIndex = u32::MAX;
+
+/// What a node is there for.
+enum Body {
+    /// Nobody has it; on the free list.
+    Free,
+    /// The main future of a run: it lives on the stack of `run`.
+    Main,
+    /// A flat task at rest.
+    Flat(Flat),
+    /// A flat task that is being polled right now; if it is to be dropped, that happens when the poll returns.
+    Busy { doomed: bool },
+    /// A child in a nursery's future: its slot there.
+    Borrowed { slot: u32 },
+}
+
+struct Node {
+    generation: u32,
+    hub: HubIndex,
+    queued: bool,
+    body: Body,
+}
+
+struct Hub {
+    ready: VecDeque<u32>,
+    signalled: bool,
+    /// Whoever polls the nursery: as a number if it is one of our nodes, else as a waker.
+    parent: Parent,
+}
+
+enum Parent {
+    Nobody,
+    Node(Word),
+    Foreign(Waker),
+}
+
+/// What the loop has to do with the next ready node.
+#[must_use]
+pub(crate) enum Next {
+    /// Poll the run's main future.
+    Main(Word),
+    /// Poll this flat task, then give it back with `put_back` or end it with `finish`.
+    Flat(Word, Flat),
+}
+
+pub(crate) struct Sched {
+    executor: u16,
+    nodes: Vec<Node>,
+    free: Vec<u32>,
+    hubs: Vec<Hub>,
+    free_hubs: Vec<u32>,
+    run: VecDeque<u32>,
+    flat_live: usize,
+}
+
+impl Sched {
+    pub(crate) const fn new() -> Self {
+        Sched {
+            executor: 0,
+            nodes: Vec::new(),
+            free: Vec::new(),
+            hubs: Vec::new(),
+            free_hubs: Vec::new(),
+            run: VecDeque::new(),
+            flat_live: 0,
+        }
+    }
+
+    pub(crate) fn set_executor(&mut self, executor: u16) {
+        self.executor = executor;
+    }
+
+    pub(crate) fn executor(&self) -> u16 {
+        self.executor
+    }
+
+    // ---- nodes
+
+    fn insert(&mut self, hub: HubIndex, body: Body) -> Word {
+        let index = match self.free.pop() {
+            Some(i) => {
+                let n = &mut self.nodes[i as usize];
+                (n.hub, n.queued, n.body) = (hub, false, body);
+                i
+            }
+            None => {
+                let i = self.nodes.len() as u32;
+                assert!(i < MAX_INDEX, "one executor holds at most 2^26 tasks at a time");
+                self.nodes.push(Node { generation: 0, hub, queued: false, body });
+                i
+            }
+        };
+        Word::pack(self.executor, self.nodes[index as usize].generation, index)
+    }
+
+    pub(crate) fn insert_main(&mut self) -> Word {
+        self.insert(NO_HUB, Body::Main)
+    }
+
+    pub(crate) fn insert_flat(&mut self, task: Flat) -> Word {
+        self.flat_live += 1;
+        self.insert(NO_HUB, Body::Flat(task))
+    }
+
+    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> Word {
+        self.insert(hub, Body::Borrowed { slot })
+    }
+
+    fn node(&mut self, word: Word) -> Option<&mut Node> {
+        let n = self.nodes.get_mut(word.index() as usize)?;
+        (word.executor() == self.executor && word.matches(n.generation) && !matches!(n.body, Body::Free))
+            .then_some(n)
+    }
+
+    /// The node is over. A flat task that was at rest comes back, to be dropped outside; one that is being polled
+    /// is doomed instead.
+    pub(crate) fn remove(&mut self, word: Word) -> Option<Flat> {
+        let n = self.node(word)?;
+        if let Body::Busy { doomed } = &mut n.body {
+            *doomed = true;
+            return None;
+        }
+        let body = std::mem::replace(&mut n.body, Body::Free);
+        n.generation = n.generation.wrapping_add(1);
+        self.free.push(word.index());
+        match body {
+            Body::Flat(task) => {
+                self.flat_live -= 1;
+                Some(task)
+            }
+            _ => None,
+        }
+    }
+
+    /// The poll of a flat task returned "pending". Gives the task back if it was doomed meanwhile.
+    #[must_use = "a doomed task has to be dropped"]
+    pub(crate) fn put_back(&mut self, word: Word, task: Flat) -> Option<Flat> {
+        let Some(n) = self.node(word) else { return Some(task) };
+        match n.body {
+            Body::Busy { doomed: false } => {
+                n.body = Body::Flat(task);
+                None
+            }
+            _ => {
+                self.finish(word);
+                Some(task)
+            }
+        }
+    }
+
+    /// A flat task that was being polled has ended.
+    pub(crate) fn finish(&mut self, word: Word) {
+        if let Some(n) = self.node(word) {
+            n.body = Body::Free;
+            n.generation = n.generation.wrapping_add(1);
+            self.free.push(word.index());
+            self.flat_live -= 1;
+        }
+    }
+
+    /// How many flat tasks live.
+    pub(crate) fn flat_live(&self) -> usize {
+        self.flat_live
+    }
+
+    /// How many nodes of any kind are in use.
+    pub(crate) fn nodes_live(&self) -> usize {
+        self.nodes.len() - self.free.len()
+    }
+
+    /// Takes any flat task at rest, for a run that gives up on the rest.
+    pub(crate) fn take_any_flat(&mut self) -> Option<Flat> {
+        let i = self.nodes.iter().position(|n| matches!(n.body, Body::Flat(_)))?;
+        let word = Word::pack(self.executor, self.nodes[i].generation, i as u32);
+        self.remove(word)
+    }
+
+    /// Every word that could be woken, live or not: for the tests that wake at random.
+    #[cfg(feature = "testing")]
+    pub(crate) fn slots(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
+    // ---- the run queue
+
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.run.is_empty()
+    }
+
+    pub(crate) fn ready_len(&self) -> usize {
+        self.run.len()
+    }
+
+    /// The next ready node; `pick` chooses a position in the queue (0 is the oldest).
+    pub(crate) fn next(&mut self, pick: impl Fn(usize) -> usize) -> Option<Next> {
+        while !self.run.is_empty() {
+            let at = pick(self.run.len());
+            let i = if at == 0 { self.run.pop_front() } else { self.run.remove(at) };
+            let Some(i) = i else { break };
+            let n = &mut self.nodes[i as usize];
+            let word = Word::pack(self.executor, n.generation, i);
+            if !n.queued {
+                continue;
+            }
+            match &n.body {
+                Body::Main => {
+                    n.queued = false;
+                    return Some(Next::Main(word));
+                }
+                Body::Flat(_) => {
+                    n.queued = false;
+                    let Body::Flat(task) = std::mem::replace(&mut n.body, Body::Busy { doomed: false })
+                    else {
+                        unreachable!("just matched")
+                    };
+                    return Some(Next::Flat(word, task));
+                }
+                // Freed, or freed and reused as a child, since it was queued.
+                _ => {}
+            }
+        }
+        None
+    }
+
+    // ---- hubs
+
+    pub(crate) fn insert_hub(&mut self) -> HubIndex {
+        if let Some(h) = self.free_hubs.pop() {
+            return h;
+        }
+        self.hubs.push(Hub { ready: VecDeque::new(), signalled: false, parent: Parent::Nobody });
+        (self.hubs.len() - 1) as u32
+    }
+
+    /// The nursery is over. Its parent's waker comes back to be dropped outside.
+    pub(crate) fn remove_hub(&mut self, h: HubIndex) -> Option<Waker> {
+        let hub = &mut self.hubs[h as usize];
+        hub.ready.clear();
+        hub.signalled = false;
+        self.free_hubs.push(h);
+        match std::mem::replace(&mut hub.parent, Parent::Nobody) {
+            Parent::Foreign(w) => Some(w),
+            _ => None,
+        }
+    }
+
+    /// A poll of the nursery begins: who polls it, and how many nodes are ready. A waker that is no longer needed
+    /// comes back to be dropped outside.
+    pub(crate) fn enter_hub(&mut self, h: HubIndex, waker: &Waker) -> (usize, Option<Waker>) {
+        let hub = &mut self.hubs[h as usize];
+        hub.signalled = false;
+        let before = match raw::word_of(waker) {
+            Some(word) => match &hub.parent {
+                Parent::Node(w) if *w == word => None,
+                _ => Some(std::mem::replace(&mut hub.parent, Parent::Node(word))),
+            },
+            None => match &hub.parent {
+                Parent::Foreign(w) if w.will_wake(waker) => None,
+                _ => Some(std::mem::replace(&mut hub.parent, Parent::Foreign(waker.clone()))),
+            },
+        };
+        let before = match before {
+            Some(Parent::Foreign(w)) => Some(w),
+            _ => None,
+        };
+        (hub.ready.len(), before)
+    }
+
+    /// The next ready child of a hub: its slot and its number.
+    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<(u32, Word)> {
+        while let Some(i) = self.hubs[h as usize].ready.pop_front() {
+            let n = &mut self.nodes[i as usize];
+            if n.queued && n.hub == h {
+                if let Body::Borrowed { slot } = n.body {
+                    n.queued = false;
+                    return Some((slot, Word::pack(self.executor, n.generation, i)));
+                }
+            }
+        }
+        None
+    }
+
+    pub(crate) fn hub_is_ready(&self, h: HubIndex) -> bool {
+        !self.hubs[h as usize].ready.is_empty()
+    }
+
+    /// Wakes whoever polls this hub. A foreign waker comes back, to be woken outside.
+    #[must_use = "a foreign parent has to be woken"]
+    pub(crate) fn signal_hub(&mut self, h: HubIndex) -> Option<Waker> {
+        let hub = &mut self.hubs[h as usize];
+        if hub.signalled {
+            return None;
+        }
+        hub.signalled = true;
+        match &hub.parent {
+            Parent::Nobody => None,
+            Parent::Node(word) => {
+                let word = *word;
+                self.wake(word)
+            }
+            Parent::Foreign(w) => Some(w.clone()),
+        }
+    }
+
+    /// Makes the node ready, and with it every nursery on the way up to a flat task. If the way ends in a foreign
+    /// executor its waker comes back, to be woken outside.
+    #[must_use = "a foreign parent has to be woken"]
+    pub(crate) fn wake(&mut self, mut word: Word) -> Option<Waker> {
+        loop {
+            let n = self.node(word)?;
+            if n.queued {
+                return None;
+            }
+            n.queued = true;
+            let hub = n.hub;
+            if hub == NO_HUB {
+                self.run.push_back(word.index());
+                return None;
+            }
+            let hub = &mut self.hubs[hub as usize];
+            hub.ready.push_back(word.index());
+            if hub.signalled {
+                return None;
+            }
+            hub.signalled = true;
+            match &hub.parent {
+                Parent::Nobody => return None,
+                Parent::Node(up) => word = *up,
+                Parent::Foreign(w) => return Some(w.clone()),
+            }
+        }
+    }
+}
