@@ -17,7 +17,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::task::{Context, Poll};
 
 /// Why waiting for a descriptor ended without readiness.
@@ -97,14 +97,96 @@ impl<T: AsFd> AsyncFd<T> {
         Ok(AsyncFd { inner: Some(inner), token, run, waits: Cell::new(0) })
     }
 
+    /// The same for a descriptor that may still be in blocking mode: makes it non-blocking first.
+    ///
+    /// The mode belongs to the open file description: whoever shares it, by `dup` or by inheritance, sees it too.
+    ///
+    /// # Errors
+    ///
+    /// Of `fcntl(2)` and `epoll_ctl(2)`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
+    #[track_caller]
+    pub fn nonblocking(inner: T) -> io::Result<Self> {
+        crate::sys::set_nonblocking(inner.as_fd())?;
+        Self::new(inner)
+    }
+
+    /// Does a read, waiting until it does not say `WouldBlock`. For descriptors in non-blocking mode.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict: a cancelled one has not been done.
+    ///
+    /// # Errors
+    ///
+    /// Of `op`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task reads.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    pub async fn read_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.io(Direction::Read, op).await
+    }
+
+    /// Does a write, waiting until it does not say `WouldBlock`. For descriptors in non-blocking mode.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict: a cancelled one has not been done.
+    ///
+    /// # Errors
+    ///
+    /// Of `op`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task writes.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    pub async fn write_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.io(Direction::Write, op).await
+    }
+
     /// What it is made of.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child that inherited it without a grant: the number is closed there, and may be anybody's.
+    #[track_caller]
     pub fn get_ref(&self) -> &T {
+        self.require_epoch();
+        self.inner()
+    }
+
+    fn inner(&self) -> &T {
         self.inner.as_ref().expect("there until it is taken apart")
     }
 
+    #[track_caller]
+    fn require_epoch(&self) {
+        assert!(
+            runtime::is_current_epoch(self.run),
+            "this descriptor belongs to {}, and was used in fork epoch {}: grant it to the child to use it there",
+            self.run,
+            runtime::epoch()
+        );
+    }
+
+    /// Its number, whatever the epoch: for handing it to a forked child, and for taking it up there.
+    pub fn number(&self) -> RawFd {
+        self.inner().as_fd().as_raw_fd()
+    }
+
     /// Gives it back, deregistered.
+    ///
+    /// # Panics
+    ///
+    /// As [`get_ref`](AsyncFd::get_ref).
     #[must_use]
+    #[track_caller]
     pub fn into_inner(mut self) -> T {
+        self.require_epoch();
         self.deregister();
         self.inner.take().expect("there until it is taken apart")
     }
@@ -120,7 +202,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// Outside a run.
     pub fn adopt(&mut self) -> io::Result<()> {
         let run = runtime::run_key();
-        let fd = self.get_ref().as_fd().as_raw_fd();
+        let fd = self.number();
         self.token = runtime::with_reactor(|r| r.register(fd, true))??;
         self.run = run;
         Ok(())

@@ -1,0 +1,415 @@
+//! A tree of forked actors in which every leaf fails, and which always comes home.
+//!
+//! ```text
+//!   root ─┬─ s0 ─┬─ s0 ─┬─ leaf 0   fails with its path and a token only it knows
+//!         │      │      └─ leaf 1   (and writes the token into a pipe the checker holds)
+//!         │      └─ s1 ─ …
+//!         └─ s1 ─ …                 --breadth B actors in every nursery, --depth D levels
+//! ```
+//!
+//! The program prints the tree as it comes up and the errors as they arrived, and then *checks*: every leaf is
+//! accounted for, as failed or as cancelled because another failed first; no process, descriptor or socket is left;
+//! every process was reaped by its own parent; no rung of the ladder above the message was used. Exit status 1 if not.
+//!
+//! With `--all-fail` the leaves stand under a shield from the moment when all have arrived until each has failed: then
+//! every single leaf's error has to be in the tree.
+
+use pleach::{
+    Actor, Config, Ending, Error, Event, Failure, Instant, Program, Why, actors_with, fd::AsyncFd, inventory,
+};
+use serde::Serialize;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What the command line says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Options {
+    breadth: u32,
+    depth: u32,
+    runs: u32,
+    deadline: Duration,
+    all_fail: bool,
+    json: bool,
+}
+
+const USAGE: &str = "usage: nested_errors [--breadth B] [--depth D] [--backend fork] [--runs N] [--deadline SECONDS] \
+                     [--all-fail] [--json]";
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(e) => {
+            eprintln!("nested_errors: {e}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let config = Config::default().cancel(options.deadline);
+    Program::new("root").config(config).run(async move |root| {
+        for run in 1..=options.runs {
+            let report = one_run(&root, options, run).await?;
+            report.print(options);
+            if !report.complaints.is_empty() {
+                return Err(Error::msg(format!("run {run}: {}", report.complaints.join("; "))));
+            }
+        }
+        Ok(())
+    })
+}
+
+fn options() -> Result<Options, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut o = Options {
+        breadth: 2,
+        depth: 3,
+        runs: 1,
+        deadline: Duration::from_secs(5),
+        all_fail: false,
+        json: false,
+    };
+    let mut args = lexopt::Parser::from_env();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("breadth") => o.breadth = positive("breadth", args.value()?.parse()?)?,
+            Long("depth") => o.depth = positive("depth", args.value()?.parse()?)?,
+            Long("runs") => o.runs = positive("runs", args.value()?.parse()?)?,
+            Long("deadline") => {
+                o.deadline = Duration::from_secs(positive("deadline", args.value()?.parse()?)?.into())
+            }
+            Long("backend") => {
+                let backend = args.value()?.string()?;
+                if backend != "fork" {
+                    return Err(format!("there is no backend `{backend}` yet: use fork").into());
+                }
+            }
+            Long("all-fail") => o.all_fail = true,
+            Long("json") => o.json = true,
+            _ => return Err(arg.unexpected()),
+        }
+    }
+    match u64::from(o.breadth).checked_pow(o.depth) {
+        Some(leaves) if leaves <= 10_000 => Ok(o),
+        _ => Err("breadth to the power of depth is over 10000 leaves: choose smaller ones".into()),
+    }
+}
+
+fn positive(what: &str, n: u32) -> Result<u32, lexopt::Error> {
+    if n == 0 { Err(format!("--{what} must be at least 1").into()) } else { Ok(n) }
+}
+
+// ---- the tree
+
+/// What goes down the tree: the pipe that takes the tokens, and the one whose end says "all have arrived".
+type Pipes = (PipeWriter, Option<PipeReader>);
+
+fn share(pipes: &Pipes) -> Result<Pipes, Error> {
+    Ok((pipes.0.try_clone()?, pipes.1.as_ref().map(PipeReader::try_clone).transpose()?))
+}
+
+/// An actor `level` levels above the leaves.
+async fn grow(actor: Actor, breadth: u32, level: u32, pipes: Pipes) -> Result<(), Error> {
+    if level == 0 {
+        return leaf(actor, pipes).await;
+    }
+    actors_with(actor.config(), async |an| {
+        for i in 0..breadth {
+            let name = if level == 1 { format!("leaf{i}") } else { format!("s{i}") };
+            let _running = an.fork(name, share(&pipes)?, async move |actor, pipes: Pipes| {
+                grow(actor, breadth, level - 1, pipes).await
+            });
+        }
+        drop(pipes);
+        Ok(())
+    })
+    .await
+}
+
+async fn leaf(actor: Actor, (mut tokens, arrived): Pipes) -> Result<(), Error> {
+    let token = random_token()?;
+    let path = actor.id().path().to_owned();
+    let line = format!("{path} {token:016x}\n");
+    if let Some(arrived) = arrived {
+        // From here on nothing but its own failure ends the leaf: the end of the pipe says that all are here.
+        return pleach::shielded(async |_| {
+            tokens.write_all(line.as_bytes())?;
+            drop(tokens);
+            let arrived = AsyncFd::new(arrived)?;
+            arrived.readable().await.map_err(Error::new)?;
+            Err(Error::msg(format!("{path} fails on purpose, token {token:016x}")))
+        })
+        .await;
+    }
+    tokens.write_all(line.as_bytes())?;
+    Err(Error::msg(format!("{path} fails on purpose, token {token:016x}")))
+}
+
+fn random_token() -> Result<u64, Error> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+// ---- one run, and what is checked after it
+
+/// What the observer at the root has heard.
+#[derive(Default)]
+struct Heard {
+    started: Vec<String>,
+    endings: BTreeMap<String, Ending>,
+    first_failure: Option<Instant>,
+    last_reaped: Option<Instant>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    run: u32,
+    actors_started: usize,
+    leaves_failed: usize,
+    leaves_cancelled: usize,
+    start_to_root_us: u128,
+    first_failure_to_last_reaped_us: u128,
+    complaints: Vec<String>,
+    #[serde(skip)]
+    errors: String,
+}
+
+async fn one_run(root: &Actor, options: Options, run: u32) -> Result<Report, Error> {
+    let before = Inventory::take()?;
+    let books_before = root.books();
+    let heard = Rc::new(RefCell::new(Heard::default()));
+    let observer = {
+        let heard = Rc::clone(&heard);
+        let show = run == 1 && !options.json;
+        root.observe(move |event| hear(&mut heard.borrow_mut(), event, show))
+    };
+    let start = pleach::now();
+    let (outcome, tokens) = grow_and_listen(root, options).await?;
+    let took = pleach::now() - start;
+    drop(observer);
+
+    let Err(errors) = outcome else { return Err(Error::msg("the tree came home without an error")) };
+    if errors.is_cancelled() {
+        return Err(errors);
+    }
+    let heard = heard.take();
+    let books = root.books();
+    let mut complaints = Vec::new();
+    let (failed, cancelled) = account(options, &errors, &tokens, &heard, &mut complaints);
+    let started = books.started - books_before.started;
+    if started as usize != heard.started.len() {
+        complaints
+            .push(format!("{started} processes in the books, but {} seen to start", heard.started.len()));
+    }
+    if books.reaped - books_before.reaped != started {
+        complaints.push(format!(
+            "{started} started, {} reaped by their parents",
+            books.reaped - books_before.reaped
+        ));
+    }
+    if (books.terminated, books.killed) != (books_before.terminated, books_before.killed) {
+        complaints.push("a process had to be told by a signal".to_owned());
+    }
+    before.compare(&mut complaints)?;
+    let reaped_after = match (heard.first_failure, heard.last_reaped) {
+        (Some(first), Some(last)) => last - first,
+        _ => Duration::ZERO,
+    };
+    Ok(Report {
+        run,
+        actors_started: heard.started.len(),
+        leaves_failed: failed,
+        leaves_cancelled: cancelled,
+        start_to_root_us: took.as_micros(),
+        first_failure_to_last_reaped_us: reaped_after.as_micros(),
+        complaints,
+        errors: errors.to_string(),
+    })
+}
+
+fn hear(heard: &mut Heard, event: &Event, show: bool) {
+    match event {
+        Event::Started { actor, .. } => {
+            if show {
+                let depth = actor.path().matches('/').count();
+                println!("{:indent$}{} (pid {})", "", actor.name(), actor.pid(), indent = depth * 2);
+            }
+            heard.started.push(actor.path().to_owned());
+        }
+        Event::Ended { actor, ending, .. } => {
+            let now = pleach::now();
+            if matches!(ending, Ending::Failed) {
+                heard.first_failure.get_or_insert(now);
+            }
+            if actor.pid() != 0 {
+                heard.last_reaped = Some(now);
+            }
+            heard.endings.insert(actor.path().to_owned(), ending.clone());
+        }
+        _ => {}
+    }
+}
+
+type Tokens = BTreeMap<String, String>;
+
+/// Runs the tree, and beside it the reader of the token pipe, which ends when the last process that could write is gone.
+async fn grow_and_listen(root: &Actor, options: Options) -> Result<(Result<(), Error>, Tokens), Error> {
+    let (reader, writer) = std::io::pipe()?;
+    let (arrived, all_here) = if options.all_fail {
+        let (r, w) = std::io::pipe()?;
+        (Some(r), Some(w))
+    } else {
+        (None, None)
+    };
+    let leaves = options.breadth.pow(options.depth) as usize;
+    let tokens = RefCell::new(Tokens::new());
+    let outcome = RefCell::new(None);
+    pleach::In::<Error>::nursery(async |n| {
+        n.spawn(read_tokens(reader, all_here, leaves, &tokens));
+        *outcome.borrow_mut() =
+            Some(grow(root.clone(), options.breadth, options.depth, (writer, arrived)).await);
+        Ok(())
+    })
+    .await?;
+    Ok((outcome.take().expect("the body has run"), tokens.take()))
+}
+
+async fn read_tokens(
+    reader: PipeReader,
+    mut all_here: Option<PipeWriter>,
+    leaves: usize,
+    tokens: &RefCell<Tokens>,
+) -> Result<(), Error> {
+    let reader = AsyncFd::nonblocking(reader)?;
+    let mut text = String::new();
+    loop {
+        let mut bytes = [0; 4096];
+        // Its end is the answer even if the run is cancelled: the tree ends, and with it every writer.
+        let n =
+            pleach::shielded(async |_| Ok::<_, Error>(reader.read_with(|mut r| r.read(&mut bytes)).await?))
+                .await?;
+        if n == 0 {
+            return Ok(());
+        }
+        text.push_str(&String::from_utf8_lossy(&bytes[..n]));
+        while let Some((line, rest)) = text.split_once('\n') {
+            if let Some((path, token)) = line.split_once(' ') {
+                tokens.borrow_mut().insert(path.to_owned(), token.to_owned());
+            }
+            text = rest.to_owned();
+        }
+        if tokens.borrow().len() == leaves {
+            drop(all_here.take());
+        }
+    }
+}
+
+/// Goes through every leaf there should be: failed with its token, or cancelled, itself or with an ancestor.
+fn account(
+    options: Options,
+    errors: &Error,
+    tokens: &Tokens,
+    heard: &Heard,
+    complaints: &mut Vec<String>,
+) -> (usize, usize) {
+    let mut in_tree = BTreeMap::new();
+    for e in errors.leaves() {
+        in_tree.insert(e.origin.path.clone(), e.message.clone());
+    }
+    let mut unknown: BTreeSet<_> = in_tree.keys().cloned().collect();
+    let (mut failed, mut cancelled) = (0, 0);
+    for path in leaf_paths(options) {
+        if let Some(message) = in_tree.get(&path) {
+            unknown.remove(&path);
+            match tokens.get(&path) {
+                Some(token) if message.contains(token) => failed += 1,
+                Some(_) => complaints.push(format!("{path}: its error carries another token")),
+                None => complaints.push(format!("{path}: failed, but its token never came")),
+            }
+        } else if was_cancelled(&path, heard) && !options.all_fail {
+            cancelled += 1;
+        } else {
+            complaints.push(format!("{path}: neither failed nor cancelled because another failed"));
+        }
+    }
+    for path in unknown {
+        complaints.push(format!("an error from {path:?}, which is no leaf"));
+    }
+    (failed, cancelled)
+}
+
+/// Was this actor, or the nearest ancestor that was heard of, cancelled because something failed first?
+fn was_cancelled(path: &str, heard: &Heard) -> bool {
+    let mut path = path;
+    loop {
+        match heard.endings.get(path) {
+            Some(Ending::Cancelled(cause)) => return matches!(cause.why(), Why::SiblingFailed { .. }),
+            Some(_) => return false,
+            None => {}
+        }
+        match path.rsplit_once('/') {
+            Some((parent, _)) => path = parent,
+            None => return false,
+        }
+    }
+}
+
+fn leaf_paths(options: Options) -> Vec<String> {
+    let mut paths = vec!["root".to_owned()];
+    for level in (1..=options.depth).rev() {
+        let kind = if level == 1 { "leaf" } else { "s" };
+        let below = |p: String| (0..options.breadth).map(move |i| format!("{p}/{kind}{i}"));
+        paths = paths.into_iter().flat_map(below).collect();
+    }
+    paths
+}
+
+/// What must be the same before and after a run.
+struct Inventory {
+    fds: Vec<(i32, String)>,
+}
+
+impl Inventory {
+    fn take() -> Result<Self, Error> {
+        Ok(Inventory { fds: inventory::open_fds()? })
+    }
+
+    fn compare(&self, complaints: &mut Vec<String>) -> Result<(), Error> {
+        if !inventory::no_children() {
+            complaints.push(format!("child processes are left: {:?}", inventory::children()?));
+        }
+        for fd in inventory::open_fds()? {
+            if !self.fds.contains(&fd) {
+                complaints.push(format!("descriptor {} is left: {}", fd.0, fd.1));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn print(&self, options: Options) {
+        if options.json {
+            println!("{}", serde_json::to_string(self).expect("a report is plain data"));
+            return;
+        }
+        if self.run == 1 {
+            println!("\nthe errors as they arrived at the root:\n{}\n", self.errors);
+        }
+        println!(
+            "run {}: {} actors, {} leaves failed, {} cancelled because another failed first; home after {:.1} ms, \
+             {:.1} ms from the first failure to the last process reaped",
+            self.run,
+            self.actors_started,
+            self.leaves_failed,
+            self.leaves_cancelled,
+            self.start_to_root_us as f64 / 1e3,
+            self.first_failure_to_last_reaped_us as f64 / 1e3,
+        );
+        for c in &self.complaints {
+            println!("  COMPLAINT: {c}");
+        }
+    }
+}

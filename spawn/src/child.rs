@@ -1,0 +1,274 @@
+//! The child's first steps, and its last: the only code between the fork and the entry function.
+//!
+//! ```text
+//!   fork ─► live: Arm ► Epoch ► Fds ► Signals ► Attributes ► Enter ─► entry(born, grants) ─► _exit(code)
+//!              │ a step fails              │ panic
+//!              └────────► last words ◄─────┘ ─► _exit(64 + phase)
+//! ```
+//!
+//! Rules:
+//! * **No Return**: nothing here returns to, or unwinds into, the frames of the parent that lie below on the stack.
+//!   Nothing of them is dropped either: guards, sockets and handles there are the parent's.
+//! * Up to `Enter` only calls that are async-signal-safe, with the one exception of [`forget_runtime`], which touches
+//!   memory and may allocate. That is allowed because the parent had exactly one thread and forked by libc's
+//!   `fork`: no lock can be held by somebody who is not here, the allocator's included. It comes this early so that
+//!   whatever fails later happens in the new epoch, where inherited objects forget themselves.
+//! * All signals are blocked until every disposition is this process's own.
+
+use crate::born::Born;
+use crate::fds::{Fate, FdPlan};
+use crate::grants::{Granted, Grants};
+use crate::plan::Step;
+use crate::{signal, sys};
+use pleach_executor::low_level::forget_runtime;
+use std::any::Any;
+use std::ffi::{CStr, c_int};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The whole life of a forked child. Fresh frame, never inlined: nothing of the parent's is in reach but by argument.
+#[inline(never)]
+pub(crate) fn live<G, F>(born: Born, fds: &FdPlan, grants: G, entry: F) -> !
+where
+    G: Grants,
+    F: FnOnce(Born, Granted<G>) -> i32,
+{
+    let witness = born.witness();
+    let location = LastPanic::default();
+    let end = catch_unwind(AssertUnwindSafe(|| {
+        prelude(&born, fds);
+        location.listen();
+        born.step(Step::Enter);
+        entry(born, Granted::new(grants))
+    }));
+    match end {
+        Ok(code) => sys::exit_now(code),
+        Err(payload) => {
+            let phase = witness.phase();
+            witness.last_words(phase, 0, &location.describe(&*payload));
+            // Its destructor could panic again.
+            std::mem::forget(payload);
+            sys::exit_now(phase.exit_code())
+        }
+    }
+}
+
+/// Steps `Arm` to `Attributes`. Async-signal-safe but for what the rules above say of `Epoch`.
+fn prelude(born: &Born, fds: &FdPlan) {
+    born.step(Step::Arm);
+    or_leave(born, "PR_SET_PDEATHSIG", sys::set_parent_death_signal(libc::SIGKILL));
+    if !sys::parent_is(born.parent()) {
+        // It died before the line above, so no signal comes, and nobody is left to read last words.
+        sys::exit_now(Step::Arm.exit_code());
+    }
+    born.step(Step::Epoch);
+    forget_runtime();
+    signal::forget();
+    born.step(Step::Fds);
+    or_leave(born, "/dev/null", cover(fds));
+    born.step(Step::Signals);
+    or_leave(born, "sigaction", reset_signals());
+    born.step(Step::Attributes);
+    or_leave(born, "PR_SET_NAME", name(born.name()));
+}
+
+/// Async-signal-safe because it calls only such functions.
+fn or_leave(born: &Born, what: &str, done: io::Result<()>) {
+    if let Err(e) = done {
+        let phase = born.phase();
+        born.last_words(phase, e.raw_os_error().unwrap_or(0), what);
+        sys::exit_now(phase.exit_code());
+    }
+}
+
+// ---- descriptors
+
+/// Closes and covers every inherited number as `fds` says.
+///
+/// Async-signal-safe because open, dup3, close and getdents64 are bare system calls and the buffer is on the stack.
+fn cover(fds: &FdPlan) -> io::Result<()> {
+    for &fd in fds.closes() {
+        close(fd);
+    }
+    let null = open(c"/dev/null", libc::O_RDWR)?;
+    match open(c"/proc/self/fd", libc::O_RDONLY | libc::O_DIRECTORY) {
+        Ok(listing) => cover_listed(fds, &null, &listing),
+        Err(_) => cover_all(fds, &null),
+    }
+}
+
+/// Async-signal-safe because its caller is: see there.
+fn cover_listed(fds: &FdPlan, null: &OwnedFd, listing: &OwnedFd) -> io::Result<()> {
+    let mut entries = Entries([0; 4096]);
+    loop {
+        let n = entries.read(listing)?;
+        if n == 0 {
+            return Ok(());
+        }
+        let mut at = 0;
+        while let Some((number, next)) = entries.number(at, n) {
+            at = next;
+            if let Some(fd) = number
+                && fd != listing.as_raw_fd()
+            {
+                cover_one(fds, null, fd)?;
+            }
+        }
+    }
+}
+
+/// Without /proc: every number there can be. Async-signal-safe because fcntl and getrlimit are.
+fn cover_all(fds: &FdPlan, null: &OwnedFd) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` lives through the call, which writes it.
+    sys::check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    // Numbers above the limit exist if it was lowered later; the hard limit bounds them.
+    let end = RawFd::try_from(limit.rlim_max.min(1 << 20)).unwrap_or(1 << 20);
+    for fd in 3..end {
+        // SAFETY: asks for a flag; a number that is not open is an error of the call.
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0 {
+            cover_one(fds, null, fd)?;
+        }
+    }
+    Ok(())
+}
+
+/// Async-signal-safe because dup3 is a bare system call.
+fn cover_one(fds: &FdPlan, null: &OwnedFd, fd: RawFd) -> io::Result<()> {
+    if fd == null.as_raw_fd() || fds.fate(fd) != Fate::Tombstone {
+        // A number to close was closed above; what stands there now is `null` or the listing, made since.
+        return Ok(());
+    }
+    // SAFETY: replaces what `fd` stands for. Its inherited owner then writes to /dev/null and closes a number that is
+    // still its own: Stale Owner of `fds.rs`.
+    match sys::check(unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) }) {
+        // A number above RLIMIT_NOFILE, opened when the limit was higher: nothing new can come to stand there.
+        Err(e) if e.raw_os_error() == Some(libc::EBADF) => close(fd),
+        covered => drop(covered?),
+    }
+    Ok(())
+}
+
+/// Async-signal-safe because openat is.
+fn open(path: &CStr, flags: c_int) -> io::Result<OwnedFd> {
+    // SAFETY: `path` ends in NUL and lives through the call.
+    let fd = sys::check(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) })?;
+    // SAFETY: just made, and ours alone: if the number had an owner, that one forgets itself (FdPlan::closes).
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Async-signal-safe because close is.
+fn close(fd: RawFd) {
+    // SAFETY: the owner of this number is one of our epoch-checked types, which never touches it in this epoch, or a
+    // local of a frame that is never resumed; or the number cannot be used again.
+    unsafe { libc::close(fd) };
+}
+
+/// Room for directory entries, aligned as the kernel writes them.
+#[repr(C, align(8))]
+struct Entries([u8; 4096]);
+
+impl Entries {
+    /// Fills it. Async-signal-safe because getdents64 is a bare system call.
+    fn read(&mut self, listing: &OwnedFd) -> io::Result<usize> {
+        // SAFETY: the kernel writes at most the length that is given.
+        let n = unsafe {
+            libc::syscall(libc::SYS_getdents64, listing.as_raw_fd(), self.0.as_mut_ptr(), self.0.len())
+        };
+        sys::check(n as c_int).map(|n| n as usize)
+    }
+
+    /// The entry at `at` of the `filled` bytes: the number it names (not for `.` and `..`), and where the next one
+    /// begins. Layout of `struct linux_dirent64`: inode 8, offset 8, length 2, type 1, name.
+    ///
+    /// Async-signal-safe because it only reads the buffer.
+    fn number(&self, at: usize, filled: usize) -> Option<(Option<RawFd>, usize)> {
+        let entry = self.0.get(at..filled)?;
+        let length = usize::from(u16::from_ne_bytes([*entry.get(16)?, *entry.get(17)?]));
+        let name = entry.get(19..length)?;
+        let mut number = None;
+        for digit in name.iter().take_while(|b| **b != 0) {
+            if !digit.is_ascii_digit() {
+                number = None;
+                break;
+            }
+            number = Some(number.unwrap_or(0) * 10 + RawFd::from(digit - b'0'));
+        }
+        Some((number, at + length))
+    }
+}
+
+// ---- signals and attributes
+
+/// Every disposition default, except that SIGSEGV and SIGBUS keep theirs (the message of a stack overflow) and
+/// SIGPIPE is ignored; then nothing is blocked.
+///
+/// Async-signal-safe because sigaction and sigprocmask are.
+fn reset_signals() -> io::Result<()> {
+    for number in 1..=libc::SIGRTMAX() {
+        let action = match number {
+            libc::SIGKILL | libc::SIGSTOP | libc::SIGSEGV | libc::SIGBUS => continue,
+            libc::SIGPIPE => sys::Action::Ignore,
+            _ => sys::Action::Default,
+        };
+        // libc keeps the first real-time signals for itself and refuses them.
+        if sys::set_action(number, action).is_err() && number < 32 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    sys::unblock_all();
+    Ok(())
+}
+
+/// Async-signal-safe because prctl is a bare system call and the buffer is on the stack.
+fn name(name: &str) -> io::Result<()> {
+    let mut buffer = [0; 16];
+    for (to, from) in buffer.iter_mut().zip(name.bytes().filter(|b| *b != 0).take(15)) {
+        *to = from;
+    }
+    match CStr::from_bytes_until_nul(&buffer) {
+        Ok(name) => sys::set_name(name),
+        Err(_) => Ok(()),
+    }
+}
+
+// ---- panics
+
+/// Message and place of the last panic in this child. The payload that comes out below has no place.
+#[derive(Clone, Default)]
+struct LastPanic(Arc<Mutex<Option<(String, String)>>>);
+
+impl LastPanic {
+    /// From here on panics are noted before the hook that was there does what it does.
+    fn listen(&self) {
+        let before = std::panic::take_hook();
+        let slot = self.clone();
+        std::panic::set_hook(Box::new(move |info| {
+            let place = info.location().map_or_else(String::new, ToString::to_string);
+            let note = (text_of(info.payload()).to_owned(), place);
+            *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
+            before(info);
+        }));
+    }
+
+    /// The text for last words: the message, and the place if the last panic is the one that came out.
+    fn describe(&self, payload: &(dyn Any + Send)) -> String {
+        let text = text_of(payload);
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((noted, place)) if noted == text => format!("panicked at {place}: {text}"),
+            _ => format!("panicked: {text}"),
+        }
+    }
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "(a payload that is no text)"
+    }
+}

@@ -1,0 +1,82 @@
+//! Why no process came to be: one enum, all or nothing. When `fork` fails, nothing of the attempt is left.
+
+use pleach_executor::Cancelled;
+use std::{error, fmt, io};
+
+/// Why no child was made. Nothing was left behind: no process, no descriptor.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The caller's scope was cancelled before the fork.
+    Cancelled(Cancelled),
+    /// [`Plan::still_wanted`](crate::Plan::still_wanted) said no.
+    Unwanted,
+    /// Other threads are alive; what they hold locked would stay locked in the child for ever. End them first.
+    NotSingleThreaded {
+        /// The names of the other threads, as the kernel knows them.
+        others: Vec<String>,
+    },
+    /// SIGCHLD is ignored or handled by somebody else, who would collect exit statuses that are ours. Restore
+    /// `SIG_DFL` before the first spawn.
+    SigchldNotDefault,
+    /// The operating system refused.
+    System {
+        /// Which call refused.
+        step: &'static str,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+impl SpawnError {
+    /// The cancellation, for the caller's scope to absorb, if that is why.
+    ///
+    /// # Errors
+    ///
+    /// Itself, if it is another error.
+    pub fn into_cancelled(self) -> Result<Cancelled, Self> {
+        match self {
+            Self::Cancelled(c) => Ok(c),
+            other => Err(other),
+        }
+    }
+
+    pub(crate) fn system(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::System { step, error }
+    }
+}
+
+impl From<Cancelled> for SpawnError {
+    fn from(c: Cancelled) -> Self {
+        Self::Cancelled(c)
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(_) => f.write_str("cancelled before the fork"),
+            Self::Unwanted => f.write_str("the child was no longer wanted when its turn came"),
+            Self::NotSingleThreaded { others } => write!(
+                f,
+                "fork needs a process with exactly one thread, and these are alive beside it: {} (end them first; a \
+                 plain #[test] always has two)",
+                others.join(", ")
+            ),
+            Self::SigchldNotDefault => f.write_str(
+                "SIGCHLD is not at its default disposition, so exit statuses would be lost: restore SIG_DFL first",
+            ),
+            Self::System { step, error } => write!(f, "{step}: {error}"),
+        }
+    }
+}
+
+impl error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Cancelled(c) => Some(c),
+            Self::System { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! A child process, from its birth until its exit status has been collected, by pidfd alone.
+//!
+//! ```text
+//!   fork ─► Process ─exited()─► try_reap(): deregister ► waitid ► close ► drop captures ─► ExitStatus, kept
+//!              │ dropped unreaped
+//!              └─► SIGKILL ─► a task of the system reaps it
+//! ```
+//!
+//! Rules:
+//! * **One Collector**: a status is collected once, by the process that owns the child, and kept. Nothing else waits.
+//! * Signals go by pidfd only: a number may belong to somebody else by the time it is used.
+//! * No child is left to init: an owner that goes away kills and has it reaped.
+//! * What the child's entry captured lives here until the child is reaped, then its parent-side copy is dropped.
+
+use crate::signal::Signal;
+use crate::status::ExitStatus;
+use crate::sys::{self, Who};
+use pleach_executor::fd::{AsyncFd, ReadyError};
+use pleach_executor::{Cancelled, low_level};
+use std::any::Any;
+use std::cell::OnceCell;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// How long a thread waits for a process it has sent SIGKILL, where no loop is left that could wait.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// The number of a process. It identifies one only together with its start time, or while it is not reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid(i32);
+
+impl Pid {
+    /// The process of that number.
+    #[must_use]
+    pub const fn from_raw(pid: i32) -> Self {
+        Self(pid)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn as_raw(self) -> i32 {
+        self.0
+    }
+
+    /// The calling process.
+    #[must_use]
+    pub fn this() -> Self {
+        sys::pid()
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The process has ended and was reaped, or the handle was inherited by a fork: there is nobody to signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process is gone")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// A child of this process.
+///
+/// Dropping one that has not been reaped kills it (SIGKILL) and leaves the reaping to the run; outside a run the
+/// dropping thread waits for it, at most 10 s. Ask it to end and await [`wait`](Self::wait) instead.
+///
+/// In a forked child an inherited one does nothing: it answers [`Gone`], and its drop is without effect.
+#[must_use = "dropping a process kills it"]
+pub struct Process {
+    pid: Pid,
+    name: String,
+    epoch: u64,
+    started: OnceCell<u64>,
+    /// `None` once the status has been collected.
+    pidfd: Option<AsyncFd<OwnedFd>>,
+    status: Option<ExitStatus>,
+    captures: Option<Box<dyn Any>>,
+    /// Killed by a drop, and owned by its reaper.
+    abandoned: bool,
+}
+
+impl Process {
+    /// Takes over a child that has just been made. If the reactor refuses its pidfd, the child is put down first.
+    pub(crate) fn new(pid: Pid, name: String, pidfd: OwnedFd, captures: Box<dyn Any>) -> io::Result<Self> {
+        let spare = sys::duplicate(&pidfd);
+        let pidfd = match (AsyncFd::new(pidfd), spare) {
+            (Ok(pidfd), _) => pidfd,
+            (Err(e), spare) => {
+                put_down(pid, spare.ok());
+                return Err(e);
+            }
+        };
+        let epoch = low_level::epoch();
+        let started = OnceCell::new();
+        Ok(Self {
+            pid,
+            name,
+            epoch,
+            started,
+            pidfd: Some(pidfd),
+            status: None,
+            captures: Some(captures),
+            abandoned: false,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// The name it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// When it started, in clock ticks since boot: with the pid, a name for this process that is never used again.
+    ///
+    /// # Errors
+    ///
+    /// If it was reaped before anybody asked, or if `/proc` is not there.
+    ///
+    /// # References
+    ///
+    /// proc_pid_stat(5), field 22.
+    pub fn start_time(&self) -> io::Result<u64> {
+        if let Some(at) = self.started.get() {
+            return Ok(*at);
+        }
+        if self.pidfd.is_none() || !self.is_ours() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, Gone));
+        }
+        let at = start_time_of(self.pid)?;
+        Ok(*self.started.get_or_init(|| at))
+    }
+
+    /// Its exit status, if it has been collected.
+    pub fn status(&self) -> Option<ExitStatus> {
+        self.status
+    }
+
+    /// Waits until it has ended. It is not reaped by this; any number of waits, one after the other, see the same.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always. **Strict**.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`], from the scope around.
+    ///
+    /// # Panics
+    ///
+    /// If another task waits for it at the same time; outside the run that made it, a forked child's included.
+    pub async fn exited(&self) -> Result<(), Cancelled> {
+        pleach_executor::check()?;
+        let Some(pidfd) = &self.pidfd else { return Ok(()) };
+        loop {
+            only_waiter(pidfd.readable().await)?;
+            if sys::readable_within(pidfd.get_ref().as_fd(), Duration::ZERO) {
+                return Ok(());
+            }
+            pidfd.clear_readable();
+        }
+    }
+
+    /// Collects its exit status if it has ended. Never waits. The status is kept: later calls give it again.
+    ///
+    /// If somebody else has collected it (user code with `waitpid(-1)`), the kernel is asked what it remembers
+    /// (Linux 6.15 and later); otherwise the status is [`ExitStatus::Unknown`], never a guess.
+    ///
+    /// A destructor of the entry's captures may run in this call.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child, on a handle it inherited: it names both epochs.
+    #[track_caller]
+    pub fn try_reap(&mut self) -> Option<ExitStatus> {
+        assert!(
+            self.is_ours(),
+            "process {} ({}) is a child of fork epoch {}, and was used in epoch {}: only its parent can wait for it",
+            self.pid,
+            self.name,
+            self.epoch,
+            low_level::epoch()
+        );
+        let Some(pidfd) = &self.pidfd else { return self.status };
+        if let Ok(None) = sys::wait(Who::Pidfd(pidfd.get_ref().as_fd()), libc::WNOHANG | libc::WNOWAIT) {
+            return None;
+        }
+        // Out of the reactor first: the reap itself is a second edge on the pidfd.
+        let pidfd = self.pidfd.take()?.into_inner();
+        let status = match sys::wait(Who::Pidfd(pidfd.as_fd()), libc::WNOHANG) {
+            Ok(Some((_, status))) => status,
+            Ok(None) | Err(_) => sys::pidfd_exit_info(pidfd.as_fd()).unwrap_or(ExitStatus::Unknown),
+        };
+        drop(pidfd);
+        self.status = Some(status);
+        drop(self.captures.take());
+        Some(status)
+    }
+
+    /// Waits until it has ended, and collects its exit status.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always. **Strict**: cancelled, nothing has been collected.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`], from the scope around.
+    ///
+    /// # Panics
+    ///
+    /// Outside the run that made it, a forked child's included.
+    pub async fn wait(&mut self) -> Result<ExitStatus, Cancelled> {
+        loop {
+            self.exited().await?;
+            if let Some(status) = self.try_reap() {
+                return Ok(status);
+            }
+            // Dead, and yet not to be had: a debugger holds the corpse, and nothing tells when it lets go.
+            pleach_executor::sleep(Duration::from_millis(1)).await?;
+        }
+    }
+
+    /// Sends a signal, by pidfd: it reaches this process or nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] if it has been reaped, here or by somebody else. A dead process that is not reaped yet takes signals
+    /// without effect.
+    pub fn signal(&self, signal: Signal) -> Result<(), Gone> {
+        let pidfd = self.pidfd.as_ref().filter(|_| self.is_ours()).ok_or(Gone)?;
+        // Of the other errors, EPERM is that of a child that became somebody else: also not to be signalled by us.
+        sys::pidfd_send_signal(pidfd.get_ref().as_fd(), signal.as_raw()).map_err(|_| Gone)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.epoch == low_level::epoch()
+    }
+
+    /// For where no loop waits: the thread does. The process has been sent SIGKILL.
+    fn reap_here(pidfd: &OwnedFd) {
+        if sys::readable_within(pidfd.as_fd(), KILL_LIMIT) {
+            let _ = sys::wait(Who::Pidfd(pidfd.as_fd()), libc::WNOHANG);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            // Both belong to the parent: the pidfd forgets itself, and the captures stay where they are.
+            std::mem::forget(self.captures.take());
+            return;
+        }
+        let _ = self.signal(Signal::KILL);
+        let Some(pidfd) = self.pidfd.take() else { return };
+        // Out of the run it was registered with, which may be over, and into the one that is to reap it.
+        let pidfd = pidfd.into_inner();
+        if self.abandoned || !in_a_run() {
+            Self::reap_here(&pidfd);
+            return;
+        }
+        let captures = self.captures.take().unwrap_or_else(|| Box::new(()));
+        // Refused, it has been reaped on the spot.
+        let Ok(mut left) = Self::new(self.pid, std::mem::take(&mut self.name), pidfd, captures) else {
+            return;
+        };
+        left.abandoned = true;
+        low_level::spawn_system(async move {
+            let reaped = pleach_executor::shielded(async |_| left.wait().await).await;
+            // Under a shield nothing cancels it; if something did, the drop of `left` reaps.
+            if let Err(c) = reaped {
+                low_level::absorb(c);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("pid", &self.pid)
+            .field("name", &self.name)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A process has one owner, and with it one waiter.
+pub(crate) fn only_waiter(ready: Result<(), ReadyError>) -> Result<(), Cancelled> {
+    match ready {
+        Ok(()) => Ok(()),
+        Err(ReadyError::Cancelled(c)) => Err(c),
+        Err(e) => panic!("{e}: one task waits at a time, and tells the others"),
+    }
+}
+
+/// Whether this thread runs an executor: a run has at least its root scope.
+fn in_a_run() -> bool {
+    pleach_executor::stats().scopes > 0
+}
+
+/// Kills and reaps a child that cannot be kept, without the loop.
+///
+/// Without a pidfd of its own, `/proc/<pid>` serves as one (pidfd_send_signal(2) takes both): the child is not
+/// reaped, so the name is still its own.
+pub(crate) fn put_down(pid: Pid, pidfd: Option<OwnedFd>) {
+    let fd = pidfd.or_else(|| std::fs::File::open(format!("/proc/{pid}")).ok().map(OwnedFd::from));
+    if let Some(fd) = fd {
+        let _ = sys::pidfd_send_signal(fd.as_fd(), libc::SIGKILL);
+    }
+    // If even that failed, its link is closed: it ends by that.
+    let _ = sys::wait(Who::Child(pid), 0);
+}
+
+/// Field 22 of `/proc/<pid>/stat`: clock ticks between boot and the start of the process.
+pub(crate) fn start_time_of(pid: Pid) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    field_of_stat(&stat, 22).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// A numeric field of a stat file, counted from 1 as the manual does. The name (field 2) may hold spaces and
+/// parentheses; it ends at the last `)`.
+pub(crate) fn field_of_stat(stat: &str, number: usize) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pid, field_of_stat, put_down};
+
+    #[test]
+    fn stat_fields_survive_a_strange_name() {
+        let stat = "12 (a) b (c) S 7 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 9 10 1 0 4711 99";
+        assert_eq!(field_of_stat(stat, 4), Some(7));
+        assert_eq!(field_of_stat(stat, 22), Some(4711));
+        assert_eq!(field_of_stat("", 22), None);
+    }
+
+    #[test]
+    fn a_child_without_pidfd_is_put_down_by_its_proc_entry() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("there is a sleep");
+        put_down(Pid::from_raw(child.id() as i32), None);
+        assert_eq!(
+            child.try_wait().map_err(|e| e.raw_os_error()).err(),
+            Some(Some(libc::ECHILD)),
+            "already reaped"
+        );
+    }
+}

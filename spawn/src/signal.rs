@@ -1,0 +1,298 @@
+//! Typed signals, and how they reach the loop: a handler that only sets a bit and rings a bell.
+//!
+//! ```text
+//!   kernel ─► on_signal ─bit─► PENDING           ┌─ Signals::next() ─► the task that listens
+//!                └────ring──► bell (eventfd) ─► reactor
+//!
+//!   parent dies ─SIGCONT─► on_signal ─► alarm after the grace, bit, ring      (Born::arm_running)
+//! ```
+//!
+//! Rules:
+//! * A handler has no argument of ours, so what it needs stands in [`HANDLER`], the only mutable static of this
+//!   crate. **What a forked child does to it**: with all signals blocked, [`forget`] empties it, before any
+//!   disposition could let the child's handler ring the parent's bell.
+//! * The bit is set before the bell rings, and the bell is answered before the bits are taken: nothing is lost.
+//! * Signals of one kind coalesce, as they do in the kernel.
+
+use crate::process::{Pid, only_waiter};
+use crate::sys::{self, Action, SavedAction};
+use pleach_executor::fd::AsyncFd;
+use pleach_executor::{Cancelled, low_level};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+/// The number of a signal, with the name it has on this system.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Signal(i32);
+
+macro_rules! signals {
+    ($($name:ident = $raw:ident, $text:literal, $doc:literal;)*) => {
+        impl Signal {
+            $(#[doc = $doc] pub const $name: Self = Self(libc::$raw);)*
+
+            fn name(self) -> Option<&'static str> {
+                match self.0 { $(libc::$raw => Some($text),)* _ => None }
+            }
+        }
+    };
+}
+
+signals! {
+    HUP = SIGHUP, "SIGHUP", "The terminal is gone.";
+    INT = SIGINT, "SIGINT", "Ctrl-C.";
+    QUIT = SIGQUIT, "SIGQUIT", "Ctrl-\\.";
+    ILL = SIGILL, "SIGILL", "Illegal instruction.";
+    TRAP = SIGTRAP, "SIGTRAP", "A breakpoint.";
+    ABRT = SIGABRT, "SIGABRT", "The program gave itself up.";
+    BUS = SIGBUS, "SIGBUS", "Memory that is not there.";
+    FPE = SIGFPE, "SIGFPE", "Arithmetic that has no answer.";
+    KILL = SIGKILL, "SIGKILL", "Ends a process, whatever it thinks of that.";
+    USR1 = SIGUSR1, "SIGUSR1", "For the program's own use.";
+    SEGV = SIGSEGV, "SIGSEGV", "Memory that is not ours.";
+    USR2 = SIGUSR2, "SIGUSR2", "For the program's own use.";
+    PIPE = SIGPIPE, "SIGPIPE", "Nobody reads what is written.";
+    ALRM = SIGALRM, "SIGALRM", "A timer; here: the grace of an orphan is over.";
+    TERM = SIGTERM, "SIGTERM", "Please end.";
+    CHLD = SIGCHLD, "SIGCHLD", "A child changed its state.";
+    CONT = SIGCONT, "SIGCONT", "Go on; here also: the parent died.";
+    STOP = SIGSTOP, "SIGSTOP", "Stands still until SIGCONT.";
+    TSTP = SIGTSTP, "SIGTSTP", "Ctrl-Z.";
+    TTIN = SIGTTIN, "SIGTTIN", "A background process read the terminal.";
+    TTOU = SIGTTOU, "SIGTTOU", "A background process wrote to the terminal.";
+    WINCH = SIGWINCH, "SIGWINCH", "The terminal has another size.";
+    XCPU = SIGXCPU, "SIGXCPU", "Too much processor time.";
+    XFSZ = SIGXFSZ, "SIGXFSZ", "Too large a file.";
+    SYS = SIGSYS, "SIGSYS", "A system call that is not allowed.";
+}
+
+impl Signal {
+    /// The signal of that number.
+    #[must_use]
+    pub const fn from_raw(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// Its number on this system.
+    #[must_use]
+    pub const fn as_raw(self) -> i32 {
+        self.0
+    }
+
+    fn bit(self) -> u64 {
+        u32::try_from(self.0 - 1).ok().and_then(|n| 1_u64.checked_shl(n)).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "signal {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What the handler needs to find. See the rules above.
+struct Handler {
+    /// The eventfd of the one [`Signals`], or -1.
+    bell: AtomicI32,
+    /// Bits of the signals that [`Signals`] listens to.
+    heard: AtomicU64,
+    /// Bits of the signals that came and were not taken yet.
+    pending: AtomicU64,
+    /// The parent whose death makes this process an orphan, or 0 while nobody watches.
+    parent: AtomicI32,
+    /// Microseconds that an orphan has; taken (set to 0) by the first SIGCONT that finds it orphaned.
+    grace: AtomicU64,
+}
+
+static HANDLER: Handler = Handler {
+    bell: AtomicI32::new(-1),
+    heard: AtomicU64::new(0),
+    pending: AtomicU64::new(0),
+    parent: AtomicI32::new(0),
+    grace: AtomicU64::new(0),
+};
+
+/// The handler. Async-signal-safe: atomics, and calls of `sys` that are.
+///
+/// True if SIGALRM has to be unblocked in the interrupted code.
+pub(crate) fn on_signal(signal: i32) -> bool {
+    let bit = Signal(signal).bit();
+    let orphaned = signal == libc::SIGCONT && is_orphan();
+    if orphaned {
+        let grace = HANDLER.grace.swap(0, SeqCst);
+        if grace > 0 {
+            let _ = sys::set_action(libc::SIGALRM, Action::Default);
+            sys::alarm_after(Duration::from_micros(grace));
+        }
+    }
+    if orphaned || HANDLER.heard.load(SeqCst) & bit != 0 {
+        HANDLER.pending.fetch_or(bit, SeqCst);
+        let bell = HANDLER.bell.load(SeqCst);
+        if bell >= 0 {
+            sys::ring(bell);
+        }
+    }
+    orphaned
+}
+
+fn is_orphan() -> bool {
+    let parent = HANDLER.parent.load(SeqCst);
+    parent != 0 && !sys::parent_is(Pid::from_raw(parent))
+}
+
+/// From now on the death of `parent` arrives as SIGCONT, which starts the grace. See `Born::arm_running`.
+pub(crate) fn watch_parent(parent: Pid, grace: Duration) -> io::Result<()> {
+    let micros = u64::try_from(grace.as_micros()).unwrap_or(u64::MAX).max(1);
+    HANDLER.grace.store(micros, SeqCst);
+    HANDLER.parent.store(parent.as_raw(), SeqCst);
+    sys::set_action(libc::SIGCONT, Action::Bell)?;
+    sys::unblock(libc::SIGCONT);
+    sys::set_parent_death_signal(libc::SIGCONT)?;
+    // Had it died before the line above, SIGKILL would have come: unless a change of credentials has cleared that.
+    if !sys::parent_is(parent) {
+        sys::raise(libc::SIGCONT);
+    }
+    Ok(())
+}
+
+/// In a forked child, while all signals are blocked: the bell and the parent were the parent's.
+/// Async-signal-safe: stores into atomics.
+pub(crate) fn forget() {
+    HANDLER.bell.store(-1, SeqCst);
+    HANDLER.heard.store(0, SeqCst);
+    HANDLER.pending.store(0, SeqCst);
+    HANDLER.parent.store(0, SeqCst);
+    HANDLER.grace.store(0, SeqCst);
+}
+
+/// The signals of this process, as a task sees them. At most one exists at a time.
+///
+/// Handlers are installed with SA_RESTART, and what was installed before comes back on drop. In a forked child an
+/// inherited one does nothing, not even on drop.
+pub struct Signals {
+    bell: AsyncFd<OwnedFd>,
+    before: Vec<(Signal, SavedAction)>,
+    /// Taken from the handler and not yet handed out.
+    waiting: u64,
+    /// The last one handed out; the search starts behind it, so that no signal starves another.
+    last: u32,
+    epoch: u64,
+}
+
+impl Signals {
+    /// Listens to these signals. From here on they have no other effect on this process.
+    ///
+    /// Whatever is listened to, [`next`](Self::next) also gives [`Signal::CONT`] when the parent of an actor has
+    /// died.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` if another `Signals` is alive: there is one set of handlers per process. What the system says
+    /// otherwise, EINVAL for SIGKILL and SIGSTOP among it; then nothing has changed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
+    pub fn listen(signals: &[Signal]) -> io::Result<Self> {
+        let bell = sys::eventfd()?;
+        let number = bell.as_raw_fd();
+        let bell = AsyncFd::new(bell)?;
+        if HANDLER.bell.compare_exchange(-1, number, SeqCst, SeqCst).is_err() {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another Signals is listening in this process",
+            ));
+        }
+        let mut this = Self { bell, before: Vec::new(), waiting: 0, last: 0, epoch: low_level::epoch() };
+        for &signal in signals {
+            HANDLER.heard.fetch_or(signal.bit(), SeqCst);
+            // An error drops `this`, which puts back what was changed so far.
+            let before = sys::set_action(signal.0, Action::Bell)?;
+            this.before.push((signal, before));
+        }
+        Ok(this)
+    }
+
+    /// The next signal that came. Several of one kind may count as one.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always. **Strict**: a cancelled call has taken no signal.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`], from the scope around.
+    pub async fn next(&mut self) -> Result<Signal, Cancelled> {
+        pleach_executor::check()?;
+        loop {
+            self.waiting |= HANDLER.pending.swap(0, SeqCst);
+            if let Some(signal) = self.take_fair() {
+                return Ok(signal);
+            }
+            only_waiter(self.bell.readable().await)?;
+            // Answered before the bits are taken above: a signal in between rings again.
+            if sys::answer(self.bell.get_ref().as_fd()).is_err() {
+                self.bell.clear_readable();
+            }
+        }
+    }
+
+    fn take_fair(&mut self) -> Option<Signal> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let ahead = self.waiting.rotate_right(self.last).trailing_zeros();
+        let index = (ahead + self.last) % 64;
+        self.waiting &= !(1 << index);
+        self.last = (index + 1) % 64;
+        Some(Signal(index as i32 + 1))
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        if self.epoch != low_level::epoch() {
+            return;
+        }
+        let watching = HANDLER.parent.load(SeqCst) != 0;
+        for (signal, before) in self.before.drain(..).rev() {
+            // The watch over the parent needs its handler, whoever listened before.
+            if !(watching && signal == Signal::CONT) {
+                sys::restore_action(signal.0, &before);
+            }
+        }
+        HANDLER.heard.store(0, SeqCst);
+        HANDLER.bell.store(-1, SeqCst);
+        // What nobody took is nobody's business any more, except that the parent died.
+        HANDLER.pending.fetch_and(Signal::CONT.bit(), SeqCst);
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heard: Vec<Signal> = self.before.iter().map(|(s, _)| *s).collect();
+        f.debug_struct("Signals").field("heard", &heard).finish_non_exhaustive()
+    }
+}
+
+/// Ends this process by a signal, as if it had never been handled: for a root that cleaned up after Ctrl-C and now
+/// dies by SIGINT, so that its shell knows.
+///
+/// A signal whose default is not to end the process leads to exit code 128 + number instead.
+pub fn raise_default(signal: Signal) -> ! {
+    let _ = sys::set_action(signal.0, Action::Default);
+    sys::unblock(signal.0);
+    sys::raise(signal.0);
+    sys::exit_now(128 + signal.0)
+}

@@ -1,0 +1,356 @@
+//! The system calls of this crate, each behind a safe function that keeps what the call asks for.
+//!
+//! ```text
+//!   fork, process, signal, tree ─► sys ─► kernel
+//!   a signal ─► trampoline ─► signal::on_signal ─► bell
+//! ```
+//!
+//! Rules:
+//! * No decisions here: one call, its arguments, its answer.
+//! * Descriptors that are made here are CLOEXEC from birth and never 0, 1 or 2: those numbers belong to the program,
+//!   and a child keeps them.
+//! * Each function says where it may be called: *async-signal-safe* ones also in a signal handler and in a child that
+//!   has just been forked. They are bare system calls: no lock, no allocation.
+
+use crate::process::Pid;
+use crate::status::ExitStatus;
+use std::ffi::{CStr, c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// -1 means: look at errno. Async-signal-safe: an `io::Error` of an errno holds no memory.
+pub(crate) fn check(answer: c_int) -> io::Result<c_int> {
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// Takes ownership of a number that a call has just made.
+fn own(fd: c_int) -> io::Result<OwnedFd> {
+    let fd = check(fd)?;
+    // SAFETY: the kernel has just made this number for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Moves a descriptor above the standard streams, if it fell among them because one of them was closed.
+fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { duplicate(&fd) }
+}
+
+/// A second number above 2 for the same description.
+pub(crate) fn duplicate(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl with F_DUPFD_CLOEXEC takes numbers only; `fd` is open as long as it is borrowed.
+    own(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })
+}
+
+/// The two ends of a link: a stream socketpair.
+pub(crate) fn link() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for the two numbers that the call writes.
+    check(unsafe {
+        libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr())
+    })?;
+    let (a, b) = (own(ends[0]), own(ends[1]));
+    Ok((above_stdio(a?)?, above_stdio(b?)?))
+}
+
+/// The counter that a signal handler rings.
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    above_stdio(own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?)
+}
+
+/// Rings an eventfd. Async-signal-safe. A full counter (EAGAIN) is as loud as one more ring.
+pub(crate) fn ring(bell: RawFd) {
+    let one = 1_u64;
+    // SAFETY: reads the eight bytes of `one`; a wrong number is an error of the call, not of memory.
+    let _ = unsafe { libc::write(bell, (&raw const one).cast(), 8) };
+}
+
+/// Silences an eventfd; `WouldBlock` if nobody rang.
+pub(crate) fn answer(bell: BorrowedFd<'_>) -> io::Result<()> {
+    let mut rings = 0_u64;
+    // SAFETY: `rings` has room for the eight bytes that the call writes.
+    let n = unsafe { libc::read(bell.as_raw_fd(), (&raw mut rings).cast(), 8) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends without waiting and without SIGPIPE; what does not fit is not sent. Async-signal-safe.
+pub(crate) fn send_now(socket: RawFd, bytes: &[u8]) {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: reads `bytes` within its length; a wrong number is an error of the call.
+    let _ = unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) };
+}
+
+// ---- processes
+
+/// This process. Async-signal-safe.
+pub(crate) fn pid() -> Pid {
+    // SAFETY: always succeeds, touches no memory.
+    Pid::from_raw(unsafe { libc::getpid() })
+}
+
+/// Whether `expected` is still this process's parent. Async-signal-safe.
+///
+/// A parent outside our pid namespace shows as 0 for ever; then nobody can tell, and the link's EOF has to.
+pub(crate) fn parent_is(expected: Pid) -> bool {
+    // SAFETY: always succeeds, touches no memory.
+    let now = unsafe { libc::getppid() };
+    now == expected.as_raw() || now == 0
+}
+
+/// Leaves at once: no destructor, no flush, no exit handler. Async-signal-safe.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: ends the process; nothing has to hold afterwards.
+    unsafe { libc::_exit(code) }
+}
+
+/// Which signal this process gets when the thread that made it ends; 0 for none. Async-signal-safe.
+pub(crate) fn set_parent_death_signal(signal: c_int) -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes a number.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) }).map(drop)
+}
+
+/// Descendants whose parents die become our children.
+pub(crate) fn become_subreaper() -> io::Result<()> {
+    // SAFETY: PR_SET_CHILD_SUBREAPER takes a number.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }).map(drop)
+}
+
+/// The name the kernel shows. Async-signal-safe.
+pub(crate) fn set_name(name: &CStr) -> io::Result<()> {
+    // SAFETY: PR_SET_NAME reads up to 16 bytes or to the NUL; `name` ends in one.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }).map(drop)
+}
+
+/// Succeeds without effect in a process of one thread, fails with EINVAL in others.
+pub(crate) fn unshare_thread() -> io::Result<()> {
+    // SAFETY: with CLONE_THREAD alone the call changes nothing, it only checks.
+    check(unsafe { libc::unshare(libc::CLONE_THREAD) }).map(drop)
+}
+
+/// A descriptor of a process that is ours or not yet reaped.
+pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only; the descriptor is CLOEXEC by definition.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    above_stdio(own(fd as c_int)?)
+}
+
+/// The only way in which a signal leaves this crate for another process.
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
+    let none: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: a null siginfo asks the kernel to fill it in itself.
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
+    check(answer as c_int).map(drop)
+}
+
+/// Waits until a descriptor is readable, at most `limit`. True if it is.
+pub(crate) fn readable_within(fd: BorrowedFd<'_>, limit: Duration) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let ms = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: one entry, which lives through the call.
+    unsafe { libc::poll(&raw mut entry, 1, ms) > 0 }
+}
+
+/// Whose death to collect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who<'a> {
+    Pidfd(BorrowedFd<'a>),
+    Child(Pid),
+    Any,
+}
+
+/// Collects a death. `Ok(None)`: there is such a child, and it lives (or its corpse is held by a tracer).
+///
+/// `flags`: of WNOHANG and WNOWAIT. `__WALL` is always said: children made with another exit signal count as well.
+pub(crate) fn wait(who: Who<'_>, flags: c_int) -> io::Result<Option<(Pid, ExitStatus)>> {
+    let (kind, id) = match who {
+        Who::Pidfd(fd) => (libc::P_PIDFD, fd.as_raw_fd()),
+        Who::Child(pid) => (libc::P_PID, pid.as_raw()),
+        Who::Any => (libc::P_ALL, 0),
+    };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    loop {
+        // SAFETY: the kernel writes one siginfo into `info`.
+        let answer = unsafe {
+            libc::waitid(kind, id as libc::id_t, info.as_mut_ptr(), libc::WEXITED | libc::__WALL | flags)
+        };
+        match check(answer) {
+            Ok(_) => break,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    // SAFETY: zeroed before the call, which is a valid siginfo; the call wrote it or left it.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: waitid filled the fields of a child event, or left zeros.
+    let pid = unsafe { info.si_pid() };
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: as above: `pid` is set, so this is a child event.
+    let status = unsafe { info.si_status() };
+    Ok(Some((Pid::from_raw(pid), ExitStatus::from_siginfo(info.si_code, status))))
+}
+
+/// `struct pidfd_info` of linux/pidfd.h, first version (64 bytes); the kernel fills what fits.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// `_IOWR(0xFF, 11, struct pidfd_info)`.
+const PIDFD_GET_INFO: u64 = (3 << 30) | ((size_of::<PidfdInfo>() as u64) << 16) | (0xFF << 8) | 11;
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// The status of a process that somebody else has reaped already (Linux 6.15 and later).
+pub(crate) fn pidfd_exit_info(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the size in the request is that of `info`: the kernel writes no more.
+    let answer = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as libc::Ioctl, &raw mut info) };
+    (answer == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| ExitStatus::from_wait_word(info.exit_code))
+}
+
+// ---- signals
+
+/// What was installed for a signal before; put back by [`restore_action`].
+#[derive(Clone, Copy)]
+pub(crate) struct SavedAction(libc::sigaction);
+
+/// What to install for a signal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    Default,
+    Ignore,
+    /// [`crate::signal::on_signal`].
+    Bell,
+}
+
+/// Installs an action and gives back the one before. Async-signal-safe.
+pub(crate) fn set_action(signal: c_int, action: Action) -> io::Result<SavedAction> {
+    let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = trampoline;
+    let new = match action {
+        Action::Default => action_of(libc::SIG_DFL, 0),
+        Action::Ignore => action_of(libc::SIG_IGN, 0),
+        Action::Bell => action_of(handler as usize, libc::SA_SIGINFO | libc::SA_RESTART),
+    };
+    let mut old = action_of(libc::SIG_DFL, 0);
+    // SAFETY: both live through the call; the only handler that can stand in `new` is async-signal-safe.
+    check(unsafe { libc::sigaction(signal, &raw const new, &raw mut old) })?;
+    Ok(SavedAction(old))
+}
+
+fn action_of(handler: libc::sighandler_t, flags: c_int) -> libc::sigaction {
+    // SAFETY: all zeros is a valid sigaction: default, nothing blocked, no flags.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    action
+}
+
+/// Puts back what [`set_action`] replaced.
+pub(crate) fn restore_action(signal: c_int, saved: &SavedAction) {
+    // SAFETY: what is installed was installed before, by whoever vouches for it.
+    let _ = unsafe { libc::sigaction(signal, &raw const saved.0, std::ptr::null_mut()) };
+}
+
+/// Whether exits of children are kept for whoever waits: SIGCHLD at its default, without SA_NOCLDWAIT.
+pub(crate) fn sigchld_is_default() -> bool {
+    let mut now = action_of(libc::SIG_IGN, 0);
+    // SAFETY: a null new action only asks.
+    let answer = unsafe { libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut now) };
+    answer == 0 && now.sa_sigaction == libc::SIG_DFL && now.sa_flags & libc::SA_NOCLDWAIT == 0
+}
+
+/// The mask from before [`block_all`], which comes back when this is dropped.
+#[must_use = "dropping it at once unblocks the signals again"]
+pub(crate) struct Blocked(libc::sigset_t);
+
+/// Blocks every signal on this thread until the guard goes.
+pub(crate) fn block_all() -> Blocked {
+    let mut all = empty_set();
+    // SAFETY: `all` is a set that the call may write.
+    unsafe { libc::sigfillset(&raw mut all) };
+    let mut before = empty_set();
+    // SAFETY: both sets live through the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
+    Blocked(before)
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: the mask that this thread had before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut()) };
+    }
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigemptyset makes a set of what it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: just made.
+    unsafe { set.assume_init() }
+}
+
+/// Nothing is blocked any more. Async-signal-safe.
+pub(crate) fn unblock_all() {
+    let none = empty_set();
+    // SAFETY: `none` lives through the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) };
+}
+
+/// One signal is not blocked any more. Async-signal-safe.
+pub(crate) fn unblock(signal: c_int) {
+    let mut one = empty_set();
+    // SAFETY: `one` is a set that the call may write.
+    unsafe { libc::sigaddset(&raw mut one, signal) };
+    // SAFETY: `one` lives through the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const one, std::ptr::null_mut()) };
+}
+
+/// Sends a signal to the calling thread. Async-signal-safe.
+pub(crate) fn raise(signal: c_int) {
+    // SAFETY: what the signal does is decided by its disposition; the call itself touches no memory.
+    unsafe { libc::raise(signal) };
+}
+
+/// SIGALRM after `after`. Async-signal-safe: a bare system call in every libc of Linux.
+pub(crate) fn alarm_after(after: Duration) {
+    let zero = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let value = libc::timeval {
+        tv_sec: after.as_secs() as libc::time_t,
+        // Zero would disarm it.
+        tv_usec: (after.subsec_micros() as libc::suseconds_t).max(1),
+    };
+    let timer = libc::itimerval { it_interval: zero, it_value: value };
+    // SAFETY: `timer` lives through the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_setitimer,
+            libc::ITIMER_REAL,
+            &raw const timer,
+            std::ptr::null_mut::<c_void>(),
+        )
+    };
+}
+
+/// What the kernel calls. Keeps errno, and unblocks SIGALRM in the interrupted code if `on_signal` asks for it.
+extern "C" fn trampoline(signal: c_int, _info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the address of this thread's errno, which lives as long as the thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { errno.read() };
+    if crate::signal::on_signal(signal) {
+        let context: *mut libc::ucontext_t = context.cast();
+        // SAFETY: an SA_SIGINFO handler gets the ucontext that is put back when it returns, ours to change.
+        let mask = unsafe { &raw mut (*context).uc_sigmask };
+        // SAFETY: `mask` is the signal set inside it.
+        unsafe { libc::sigdelset(mask, libc::SIGALRM) };
+    }
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+}

@@ -1,0 +1,176 @@
+//! What this process knows of itself as an actor: its name, its link to the parent, its limits, its books.
+//!
+//! ```text
+//!   actors(…) in a root  ─► Here::root, made on first use ─┐
+//!   boot of a child      ─► Here with a link               ├─► the run's local slot ─► here()
+//! ```
+//!
+//! Rules:
+//! * One `Here` per run; a forked child forgets the inherited one with the rest of the runtime.
+//! * **Books**: every process made is counted where it was made, and every process reaped where it was reaped; what
+//!   is counted below comes up with the final message. So the root can tell whether all were reaped by their parents.
+
+use super::event::Event;
+use super::id::ActorId;
+use crate::config::Config;
+use crate::wire;
+use pleach_executor::{Instant, low_level};
+use pleach_ipc::channel::Channel;
+use pleach_ipc::proto::Ledger;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+/// Called for every event of the tree below.
+pub(crate) type Observer = Rc<dyn Fn(&Event)>;
+
+pub(crate) struct Here {
+    pub(crate) id: ActorId,
+    pub(crate) config: Config,
+    /// The link to the parent; `None` at a root.
+    pub(crate) link: Option<Rc<Channel>>,
+    /// By when this actor and all below it are to be gone, once somebody has said so.
+    pub(crate) deadline: Cell<Option<Instant>>,
+    /// The parent's cancel that this actor is to answer, once one has come.
+    pub(crate) request: Cell<Option<u64>>,
+    books: Cell<Ledger>,
+    observers: RefCell<Vec<Observer>>,
+}
+
+impl Here {
+    pub(crate) fn new(id: ActorId, config: Config, link: Option<Rc<Channel>>) -> Rc<Self> {
+        Rc::new(Here {
+            id,
+            config,
+            link,
+            deadline: Cell::new(None),
+            request: Cell::new(None),
+            books: Cell::new(Ledger::default()),
+            observers: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn install(self: &Rc<Self>) {
+        low_level::set_local(Rc::clone(self) as Rc<dyn std::any::Any>);
+    }
+
+    pub(crate) fn count(&self, f: impl FnOnce(&mut Ledger)) {
+        let mut books = self.books.get();
+        f(&mut books);
+        self.books.set(books);
+    }
+
+    pub(crate) fn books(&self) -> Ledger {
+        self.books.get()
+    }
+
+    fn observe(&self, observer: Observer) -> Observer {
+        self.observers.borrow_mut().push(Rc::clone(&observer));
+        observer
+    }
+
+    /// Tells this process' observers, and the parent.
+    pub(crate) fn tell(&self, event: &Event) {
+        let observers = self.observers.borrow().clone();
+        for o in observers {
+            o(event);
+        }
+        if let Some(link) = &self.link {
+            // A parent that is gone, or drowning, does not need to hear it.
+            let _ = link.try_send_now(&wire::event_to(event));
+        }
+    }
+}
+
+/// The actor this process is. A process that is no child of a tree is the root of its own.
+pub(crate) fn here() -> Rc<Here> {
+    low_level::local::<Here>().unwrap_or_else(|| {
+        let here = Here::new(ActorId::root("root"), Config::default(), None);
+        here.install();
+        here
+    })
+}
+
+/// The actor whose code this is: what a child's closure gets as its first argument.
+#[derive(Clone)]
+pub struct Actor(pub(crate) Rc<Here>);
+
+impl Actor {
+    /// The actor this process is: the one it was started as, or the root of its own tree.
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
+    #[must_use]
+    pub fn current() -> Actor {
+        Actor(here())
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> &ActorId {
+        &self.0.id
+    }
+
+    /// Tells the parent, and every ancestor's observer, something. Best effort: it is never waited for.
+    pub fn note(&self, text: impl Into<String>) {
+        self.0.tell(&Event::Note { path: self.0.id.path().to_owned(), text: text.into() });
+    }
+
+    /// How many processes this actor and those below it have made, and how they ended.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        let b = self.0.books();
+        Books { started: b.started, reaped: b.reaped, terminated: b.term, killed: b.kill }
+    }
+
+    /// Calls `observer` for every event of the tree below, until the guard goes.
+    #[must_use = "dropping the guard ends the observation"]
+    pub fn observe(&self, observer: impl Fn(&Event) + 'static) -> Observation {
+        Observation { here: Rc::clone(&self.0), observer: self.0.observe(Rc::new(observer)) }
+    }
+
+    /// The limits it was started with.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.0.config
+    }
+}
+
+impl fmt::Debug for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Actor").field("id", &self.0.id).field("books", &self.books()).finish()
+    }
+}
+
+/// Processes of an actor and of all below it that have reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Books {
+    /// Made.
+    pub started: u32,
+    /// Reaped by their own parent.
+    pub reaped: u32,
+    /// Sent SIGTERM by the ladder.
+    pub terminated: u32,
+    /// Sent SIGKILL by the ladder.
+    pub killed: u32,
+}
+
+/// An observer at work, until this is dropped.
+pub struct Observation {
+    here: Rc<Here>,
+    observer: Observer,
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        self.here.observers.borrow_mut().retain(|o| !Rc::ptr_eq(o, &self.observer));
+    }
+}
+
+impl fmt::Debug for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observation").field("of", &self.here.id).finish()
+    }
+}

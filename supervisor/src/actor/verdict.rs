@@ -1,0 +1,166 @@
+//! What came of an actor: a pure decision from all that its parent saw of it.
+//!
+//! ```text
+//!   last message ─┐
+//!   exit status  ─┼─► decide(Seen) ─► Returned(bytes) │ Cancelled │ Failed(error)
+//!   what we did  ─┘
+//! ```
+//!
+//! Rules:
+//! * A real error wins over a cancellation, however late it comes.
+//! * A process that ended by itself without a last message has died, also while it was being cancelled; one that
+//!   ended by a rung of our ladder was cancelled.
+
+use super::event::Ending;
+use crate::error::{Error, ErrorKind};
+use crate::teardown::Rung;
+use pleach_ipc::proto::{BootPhase, LastWords, WireCause, WireStatus};
+
+/// The last message of an actor.
+#[derive(Debug)]
+pub(crate) enum Final {
+    /// Its value, encoded.
+    Returned(Vec<u8>),
+    /// Its error.
+    Failed(Error),
+    /// It was cancelled, as asked.
+    Acknowledged,
+}
+
+/// Why the parent stopped it, if it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    No,
+    /// The scope around it was cancelled.
+    Cancelled(WireCause),
+    BootTimeout,
+    ChannelLost,
+    /// It broke the protocol, and how.
+    Protocol(String),
+}
+
+/// All that the parent saw.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) pid: u32,
+    /// What had not been said yet of the boot; `None` once it was up.
+    pub(crate) boot: Option<BootPhase>,
+    pub(crate) last: Option<Final>,
+    pub(crate) last_words: Option<LastWords>,
+    /// `None` if it did not die of SIGKILL.
+    pub(crate) status: Option<WireStatus>,
+    pub(crate) stopped: Stopped,
+    pub(crate) rung: Rung,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Returned(Vec<u8>),
+    Cancelled(WireCause),
+    Failed(Error, Ending),
+}
+
+pub(crate) fn decide(seen: Seen) -> Verdict {
+    let Some(status) = seen.status else {
+        return died(ErrorKind::Unkillable { pid: seen.pid }, "it does not die of SIGKILL".to_owned());
+    };
+    if let Stopped::Protocol(what) = seen.stopped {
+        return died(ErrorKind::Protocol, format!("it broke the protocol: {what}"));
+    }
+    match (seen.last, &seen.stopped) {
+        (Some(Final::Returned(bytes)), _) => return Verdict::Returned(bytes),
+        (Some(Final::Failed(error)), _) => return Verdict::Failed(error, Ending::Failed),
+        (Some(Final::Acknowledged), Stopped::Cancelled(cause)) => return Verdict::Cancelled(cause.clone()),
+        (Some(Final::Acknowledged), _) => {
+            return died(ErrorKind::Protocol, "it acknowledged a cancel that nobody had sent".to_owned());
+        }
+        (None, _) => {}
+    }
+    let by_us =
+        seen.rung >= Rung::Terminated && matches!(status, WireStatus::Signaled { signal: 9 | 15, .. });
+    match (seen.stopped, seen.boot) {
+        (Stopped::Cancelled(cause), _) if by_us => Verdict::Cancelled(cause),
+        (Stopped::BootTimeout, Some(phase)) if by_us => {
+            died(ErrorKind::BootTimeout { phase }, format!("not up in time ({phase}); it was stopped"))
+        }
+        (Stopped::ChannelLost, _) if by_us => {
+            died(ErrorKind::ChannelLost, "it closed its link and lived on; it was stopped".to_owned())
+        }
+        (_, Some(phase)) => {
+            let text = format!("died {phase}: {status}");
+            died(ErrorKind::DiedInBoot { phase, status, last_words: seen.last_words }, text)
+        }
+        (_, None) => {
+            died(ErrorKind::Died { pid: seen.pid, status }, format!("died without a last message: {status}"))
+        }
+    }
+}
+
+fn died(kind: ErrorKind, text: String) -> Verdict {
+    Verdict::Failed(Error::of(kind, text), Ending::Died)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pleach_ipc::proto::Why;
+
+    fn cause() -> WireCause {
+        WireCause { by: "root".to_owned(), why: Why::Requested }
+    }
+
+    fn seen(last: Option<Final>, status: WireStatus, stopped: Stopped, rung: Rung) -> Seen {
+        Seen { pid: 7, boot: None, last, last_words: None, status: Some(status), stopped, rung }
+    }
+
+    const KILLED: WireStatus = WireStatus::Signaled { signal: 9, core: false };
+
+    #[test]
+    fn a_real_error_wins_over_a_cancellation_however_late() {
+        let last = Some(Final::Failed(Error::msg("late")));
+        let v = decide(seen(last, WireStatus::Exited(0), Stopped::Cancelled(cause()), Rung::Terminated));
+        assert!(matches!(v, Verdict::Failed(e, Ending::Failed) if e.message() == "late"));
+    }
+
+    #[test]
+    fn killed_by_our_ladder_is_cancelled_and_by_anybody_else_is_a_death() {
+        let v = decide(seen(None, KILLED, Stopped::Cancelled(cause()), Rung::Killed));
+        assert!(matches!(v, Verdict::Cancelled(c) if c == cause()));
+        let v = decide(seen(None, KILLED, Stopped::Cancelled(cause()), Rung::Asked));
+        assert!(
+            matches!(v, Verdict::Failed(e, Ending::Died) if matches!(e.kind(), ErrorKind::Died { pid: 7, .. }))
+        );
+    }
+
+    #[test]
+    fn a_quiet_exit_is_a_death_also_with_status_zero() {
+        let v = decide(seen(None, WireStatus::Exited(0), Stopped::No, Rung::Nothing));
+        assert!(matches!(v, Verdict::Failed(_, Ending::Died)));
+    }
+
+    #[test]
+    fn a_value_counts_although_the_process_had_to_be_killed_after_it() {
+        let last = Some(Final::Returned(vec![1]));
+        assert!(matches!(decide(seen(last, KILLED, Stopped::No, Rung::Killed)), Verdict::Returned(_)));
+    }
+
+    #[test]
+    fn what_does_not_die_is_reported_and_not_waited_for() {
+        let s = Seen { status: None, ..seen(None, KILLED, Stopped::Cancelled(cause()), Rung::Reported) };
+        assert!(
+            matches!(decide(s), Verdict::Failed(e, _) if matches!(e.kind(), ErrorKind::Unkillable { pid: 7 }))
+        );
+    }
+
+    #[test]
+    fn a_death_before_ready_names_the_phase_and_keeps_the_last_words() {
+        let words = LastWords { phase: 3, errno: 24, text: b"dup3".to_vec() };
+        let mut s = seen(None, WireStatus::Exited(67), Stopped::No, Rung::Nothing);
+        (s.boot, s.last_words) = (Some(BootPhase::Hello), Some(words.clone()));
+        let Verdict::Failed(e, _) = decide(s) else { panic!("it failed") };
+        assert!(
+            matches!(e.kind(), ErrorKind::DiedInBoot { phase: BootPhase::Hello, last_words: Some(w), .. } if *w == words)
+        );
+    }
+}

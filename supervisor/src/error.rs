@@ -1,0 +1,232 @@
+//! What goes wrong in a tree of actors: one error type, a tree itself, that survives the wire with its members.
+//!
+//! ```text
+//!   user's error, panic ─► Error { kind, message, origin } ─wire─► the same at the parent ─┐
+//!   death, lost link    ─► Error made by the parent, origin = the child                    ├─► nursery: one alone,
+//!   a sibling's error   ─────────────────────────────────────────────────────────────────┘   or a Group of all
+//! ```
+//!
+//! Rules:
+//! * `origin` is the actor in which it happened, not the one that reports it.
+//! * Nothing is flattened: a group that crosses three processes is still a group of groups.
+//! * A group never holds a cancellation; who was cancelled, and why, is in the tree's events.
+
+use crate::actor::ActorId;
+use pleach_executor::{Cancelled, Failure, Failures, Reason, TooSlow};
+use pleach_ipc::proto::{Origin, WireError, WireErrorKind};
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+/// What happened, and so whose fault it is and what to do.
+pub use pleach_ipc::proto::WireErrorKind as ErrorKind;
+
+/// One error with all below it, as it crosses the wire.
+pub use pleach_ipc::proto::WireError as ErrorTree;
+
+/// An error of an actor tree.
+///
+/// It is made by `?` from the errors of this library, and by [`Error::new`] or [`Error::msg`] from everything else.
+///
+/// ```
+/// use pleach::{Error, ErrorKind};
+/// let e = Error::new(std::io::Error::other("disk full"));
+/// assert!(matches!(e.kind(), ErrorKind::Failed { type_name } if type_name.contains("io")));
+/// assert_eq!(e.message(), "disk full");
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    tree: WireError,
+    /// The signal itself, where this is one: dropping it unabsorbed counts as swallowing.
+    signal: Option<Cancelled>,
+}
+
+impl Error {
+    pub(crate) fn of(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error::from_tree(WireError::new(kind, message, Origin::default()))
+    }
+
+    pub(crate) fn from_tree(tree: WireError) -> Self {
+        Error(Box::new(Inner { tree, signal: None }))
+    }
+
+    /// The error of a user's code. Its type's name, its text and those of its sources cross the wire.
+    pub fn new<E: StdError + 'static>(error: E) -> Self {
+        let type_name = std::any::type_name::<E>().to_owned();
+        let mut e = Error::of(ErrorKind::Failed { type_name }, error.to_string());
+        let mut source = error.source();
+        while let Some(s) = source {
+            e.0.tree.source.push(s.to_string());
+            source = s.source();
+        }
+        e
+    }
+
+    /// An error that is only a text.
+    pub fn msg(text: impl Into<String>) -> Self {
+        Error::of(ErrorKind::Failed { type_name: "text".to_owned() }, text)
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.tree.kind
+    }
+
+    /// What was said about it.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.tree.message
+    }
+
+    /// The actor in which it happened; its path is empty as long as it has not left that actor.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.0.tree.origin
+    }
+
+    /// The members of a group, in the order in which they failed; empty for every other kind.
+    #[must_use]
+    pub fn members(&self) -> &[ErrorTree] {
+        &self.0.tree.members
+    }
+
+    /// The whole tree.
+    #[must_use]
+    pub fn tree(&self) -> &ErrorTree {
+        &self.0.tree
+    }
+
+    /// Every error that is not a group, at any depth, left to right.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<&ErrorTree> {
+        let mut leaves = Vec::new();
+        let mut todo = vec![&self.0.tree];
+        while let Some(e) = todo.pop() {
+            if e.members.is_empty() {
+                leaves.push(e);
+            }
+            todo.extend(e.members.iter().rev());
+        }
+        leaves
+    }
+
+    /// Why the scope was cancelled, if this is the signal of a cancellation under way.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        self.0.signal.as_ref().map(Cancelled::reason)
+    }
+
+    pub(crate) fn into_tree(self) -> WireError {
+        let inner = *self.0;
+        if let Some(signal) = inner.signal {
+            pleach_executor::low_level::absorb(signal);
+        }
+        inner.tree
+    }
+
+    /// Says of every error that has no origin yet that it happened in this actor.
+    pub(crate) fn at(mut self, id: &ActorId) -> Self {
+        let mut todo = vec![&mut self.0.tree];
+        while let Some(e) = todo.pop() {
+            if e.origin == Origin::default() && e.kind != WireErrorKind::Group {
+                e.origin = Origin { name: id.name().to_owned(), path: id.path().to_owned(), pid: id.pid() };
+            }
+            todo.extend(e.members.iter_mut());
+        }
+        self
+    }
+
+    /// The first line: who and what.
+    pub(crate) fn summary(&self) -> String {
+        let leaves = self.leaves();
+        let first = leaves.first().map_or_else(String::new, |e| line(e));
+        if leaves.len() > 1 { format!("{first} (and {} more)", leaves.len() - 1) } else { first }
+    }
+}
+
+/// One error of a tree in one line.
+fn line(e: &WireError) -> String {
+    let mut text = match &e.kind {
+        ErrorKind::Panicked { location: Some(at) } => format!("panicked at {at}: {}", e.message),
+        ErrorKind::Panicked { location: None } => format!("panicked: {}", e.message),
+        ErrorKind::DiedInBoot { phase, status, last_words } => match last_words {
+            Some(words) => format!("died {phase}, {status}; its last words: {words}"),
+            None => format!("died {phase}, {status}"),
+        },
+        _ => e.message.clone(),
+    };
+    if e.origin != Origin::default() {
+        text = format!("{} (pid {}): {text}", e.origin.path, e.origin.pid);
+    }
+    for because in &e.source {
+        text.push_str(", because ");
+        text.push_str(because);
+    }
+    if e.cut > 0 {
+        text.push_str(&format!(" [{} more left out]", e.cut));
+    }
+    text
+}
+
+impl fmt::Display for Error {
+    /// The tree as lines: one for each error, indented by its depth.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut todo = vec![(0, &self.0.tree)];
+        while let Some((depth, e)) = todo.pop() {
+            if depth > 0 {
+                write!(f, "\n{:indent$}", "", indent = depth * 2)?;
+            }
+            f.write_str(&line(e))?;
+            todo.extend(e.members.iter().rev().map(|m| (depth + 1, m)));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for Error {}
+
+impl From<Cancelled> for Error {
+    fn from(c: Cancelled) -> Self {
+        let cause = crate::wire::cause_of(c.reason(), "");
+        let mut e = Error::of(ErrorKind::Cancelled { cause }, c.to_string());
+        e.0.signal = Some(c);
+        e
+    }
+}
+
+impl From<TooSlow> for Error {
+    fn from(t: TooSlow) -> Self {
+        Error::new(t)
+    }
+}
+
+impl From<io::Error> for Error {
+    /// An `io::Error` that carries a `Cancelled` becomes that cancellation again.
+    fn from(e: io::Error) -> Self {
+        match e.downcast::<Cancelled>() {
+            Ok(c) => c.into(),
+            Err(e) => Error::new(e),
+        }
+    }
+}
+
+impl Failure for Error {
+    fn is_cancelled(&self) -> bool {
+        self.0.signal.is_some()
+    }
+
+    fn merge(all: Failures<Self>) -> Self {
+        let members: Vec<WireError> = all.into_vec().into_iter().map(Error::into_tree).collect();
+        let mut group = Error::of(ErrorKind::Group, format!("{} failures", members.len()));
+        group.0.tree.members = members;
+        group
+    }
+}

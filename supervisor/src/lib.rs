@@ -1,0 +1,38 @@
+//! Structured concurrency across a tree of processes.
+//!
+//! ```text
+//!   Program ─► actors(async |an| …) ─► an.fork("name", grants, async |actor, grants| …) ─► a process, and in it
+//!                     │                          │                                          actors(…) again
+//!                     └── errors as trees ◄──────┴── value │ error │ death, as one event
+//! ```
+//!
+//! An actor is a process whose life is a block in its parent. The first that fails cancels the others; a cancel goes
+//! down the whole tree, one message per link, with one deadline; nobody is left behind, whatever is killed.
+//!
+//! The concurrency inside one process is [`pleach_executor`], re-exported here.
+
+#![forbid(unsafe_code)]
+
+mod actor;
+mod config;
+mod error;
+pub mod inventory;
+mod nursery;
+mod program;
+mod teardown;
+pub mod test_main;
+mod wire;
+
+pub use actor::{Actor, ActorId, Books, Ending, Event, Observation, Status};
+pub use config::Config;
+pub use error::{Error, ErrorKind, ErrorTree};
+pub use nursery::{ActorHandle, ActorNursery, Start, actors, actors_with};
+pub use pleach_executor::{
+    CancelScope, Cancelled, Failure, Failures, In, Instant, Nursery, Reason, Started, TaskHandle, check,
+    checked, checkpoint, fail_after, fd, graceful, move_on_after, now, nursery, run, shielded, sleep,
+    sleep_forever, sleep_until, stats, sync,
+};
+pub use pleach_ipc::proto::{BootPhase, LastWords, Origin};
+pub use pleach_spawn::{Fault, Grants, Step};
+pub use program::Program;
+pub use wire::{Cause, Why};

@@ -1,0 +1,7 @@
+// A nursery is opened by `nursery`, and in no other way.
+#![allow(unreachable_code)]
+use pleach_executor::{Cancelled, Nursery};
+
+fn main() {
+    let _: Nursery<'_, '_, Cancelled> = Nursery { core: todo!(), slots: todo!(), _borrows: todo!() };
+}

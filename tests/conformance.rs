@@ -1,0 +1,95 @@
+//! Promise: every executor case of the sections D, E, F, K, L and M is tested, or says why not.
+//!
+//! ```text
+//!   conformance.tsv: number │ file::test ─► the test exists in that file, and its comment says `Case number.`
+//!                    number │ -          ─► the third column gives the reason
+//! ```
+//!
+//! Rules: the numbers stand here, so that a row cannot vanish unnoticed.
+
+use std::collections::BTreeSet;
+
+/// The cases of sections D (delivery), E (who absorbs), F (shields), K (errors), L (life time) and M (`start`).
+const CASES: &[u32] = &[
+    28, 29, 31, 32, 34, 35, 37, 38, 40, 41, 43, 44, 46, 47, 86, 88, 89, 91, 92, 94, 95, 97, 98, 100, 101,
+    103, 104, 106, 107, 109, 110, 112,
+];
+
+/// What is wrong with the list `tsv`, given a way to read the files that it names.
+fn findings(tsv: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for line in tsv.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [number, place, note] = columns[..] else {
+            found.push(format!("not three columns: {line}"));
+            continue;
+        };
+        match number.parse() {
+            Ok(n) if CASES.contains(&n) => seen.insert(n),
+            _ => {
+                found.push(format!("{number} is not a case of these sections"));
+                continue;
+            }
+        };
+        found.extend(wrong_place(number, place, note, &read));
+    }
+    found.extend(CASES.iter().filter(|n| !seen.contains(n)).map(|n| format!("case {n} has no row")));
+    found
+}
+
+/// Why `place` does not show case `number`.
+fn wrong_place(
+    number: &str,
+    place: &str,
+    note: &str,
+    read: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
+    if place == "-" {
+        return (note.len() < 20).then(|| format!("case {number} has neither a test nor a reason"));
+    }
+    let (file, test) = place.split_once("::").unwrap_or((place, ""));
+    let Some(text) = read(file) else { return Some(format!("case {number}: there is no file {file}")) };
+    if test.is_empty() {
+        let refused = file.starts_with("compile_fail/") && text.contains(&format!("(case {number})"));
+        return (!refused).then(|| format!("case {number}: {file} does not say that it shows it"));
+    }
+    let Some((before, _)) = text.split_once(&format!("\nfn {test}(")) else {
+        return Some(format!("case {number}: {file} has no test {test}"));
+    };
+    let about = before.rsplit("\n\n").next().unwrap_or_default();
+    let shows = about.starts_with(&format!("/// Case {number}. ")) && about.contains("#[test]");
+    (!shows).then(|| format!("case {number}: {test} is no test whose comment begins with it"))
+}
+
+#[test]
+fn every_case_is_tested_or_says_why_not() {
+    let dir = env!("CARGO_MANIFEST_DIR");
+    let read = |file: &str| std::fs::read_to_string(format!("{dir}/{file}")).ok();
+    let tsv = read("conformance.tsv").expect("the list");
+    let found = findings(&tsv, read);
+    assert!(found.is_empty(), "conformance.tsv:\n{}", found.join("\n"));
+}
+
+#[test]
+fn planted_gaps_are_found() {
+    let complete = |place: &str| {
+        CASES.iter().map(|n| format!("{n}\t{place}\tbecause of a good reason\n")).collect::<String>()
+    };
+    let text = "\n\n/// Case 28. A fact.\n#[test]\nfn a_fact() {\n\n/// Case 29. No test.\nfn no_test() {";
+    let read = |file: &str| (file == "x.rs").then(|| text.to_owned());
+    assert_eq!(findings(&complete("-"), read), Vec::<String>::new());
+    let one = |row: &str| {
+        let others: String = complete("-").lines().skip(1).map(|line| format!("{line}\n")).collect();
+        findings(&format!("{others}{row}\n"), read)
+    };
+    assert_eq!(one("28\tx.rs::a_fact\t").len(), 0);
+    assert_eq!(one("# 28").len(), 1, "no row");
+    assert_eq!(one("28\t-\t").len(), 1, "no reason");
+    assert_eq!(one("28\ty.rs::a_fact\t").len(), 1, "no file");
+    assert_eq!(one("28\tx.rs::a_fiction\t").len(), 1, "no such test");
+    assert_eq!(one("28\tx.rs::no_test\t").len(), 1, "not its case");
+    assert_eq!(one("28\tx.rs\t").len(), 1, "not a case for the compiler");
+    assert_eq!(one("28\tx.rs::a_fact").len(), 2, "two columns, and so no row");
+    assert_eq!(one("28\tx.rs::a_fact\t\n1\t-\tnot one of these sections").len(), 1);
+}
