@@ -155,6 +155,10 @@ pub async fn yield_now() {
 ///
 /// A checkpoint always. As strict as dropping `fut` is.
 ///
+/// # Errors
+///
+/// [`Cancelled`] if the scope around the call is cancelled; `fut` has been dropped.
+///
 /// ```
 /// use pleach_executor::{Cancelled, checked, move_on_after, run};
 /// use std::time::Duration;
@@ -212,13 +216,14 @@ pub async fn graceful<F: Future>(
         if let Poll::Ready(v) = fut.as_mut().poll(cx) {
             return Poll::Ready(Ok(v));
         }
-        if stop.is_some() {
+        if let Some(call) = stop.take() {
             let Poll::Ready(Err(c)) = cancelled.poll(cx, |_| Poll::<Infallible>::Pending) else {
+                stop = Some(call);
                 return Poll::Pending;
             };
             c.absorb();
             timer.set(now() + grace);
-            (stop.take().expect("checked above"))();
+            call();
             // It may be ready now, and nobody would poll it again for that.
             if let Poll::Ready(v) = fut.as_mut().poll(cx) {
                 return Poll::Ready(Ok(v));
@@ -260,10 +265,10 @@ impl Timer {
     }
 
     fn clear(&mut self) {
-        if let Some((key, epoch)) = self.armed.take() {
-            if epoch == runtime::epoch() {
-                runtime::disarm(key);
-            }
+        if let Some((key, epoch)) = self.armed.take()
+            && epoch == runtime::epoch()
+        {
+            runtime::disarm(key);
         }
     }
 }

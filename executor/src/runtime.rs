@@ -118,7 +118,7 @@ pub(crate) struct Runtime {
     seed: Cell<u64>,
     absorbing: Cell<bool>,
     /// Failures of tasks whose nursery was leaked, and the panic of a system task.
-    pub(crate) orphan_failures: Cell<usize>,
+    pub(crate) orphan_failures: Cell<isize>,
     pub(crate) system_panic: RefCell<Option<crate::nursery::Payload>>,
     pub(crate) shutting_down: Cell<bool>,
     /// What an upper layer keeps for the time of the run.
@@ -375,10 +375,10 @@ pub(crate) fn wake(word: Word) {
         }
         mine
     });
-    if local != Some(true) {
-        if let Some(inbox) = registry::inbox(word.executor()) {
-            inbox.push(word.bits());
-        }
+    if local != Some(true)
+        && let Some(inbox) = registry::inbox(word.executor())
+    {
+        inbox.push(word.bits());
     }
 }
 
@@ -605,6 +605,27 @@ pub(crate) fn park(key: &mut Option<WaiterKey>, waker: &Waker) {
 pub(crate) fn unpark(key: WaiterKey) {
     let waker = try_with(|rt| rt.scopes.borrow_mut().unpark(key));
     drop(waker);
+}
+
+/// Counts failures that are kept for somebody to take, and takes them off the count again.
+pub(crate) fn owe(failures: isize) {
+    let _ = try_with(|rt| rt.orphan_failures.set(rt.orphan_failures.get() + failures));
+}
+
+/// A task whose nursery is gone has ended, well or not: a panic comes out of the run, a failure is counted there.
+pub(crate) fn orphan_ended(outcome: Result<bool, crate::nursery::Payload>) {
+    match outcome {
+        Ok(true) => {}
+        Ok(false) => owe(1),
+        Err(payload) => with(|rt| {
+            let surplus = {
+                let mut first = rt.system_panic.borrow_mut();
+                if first.is_none() { first.replace(payload) } else { Some(payload) }
+            };
+            // A payload may panic when dropped.
+            std::mem::forget(surplus);
+        }),
+    }
 }
 
 // ---- counters

@@ -117,7 +117,7 @@ pub(crate) fn receive_with_fds(
     let mut fds = Vec::new();
     let header = size_of::<libc::cmsghdr>();
     let mut at = 0;
-    while at + header <= message.msg_controllen as usize {
+    while at + header <= message.msg_controllen {
         let word = |i: usize| i32::from_ne_bytes(control.0[i..i + 4].try_into().expect("four bytes"));
         let len = usize::from_ne_bytes(control.0[at..at + 8].try_into().expect("eight bytes"));
         if len < header || at + len > control.0.len() {

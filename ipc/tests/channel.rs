@@ -7,11 +7,12 @@
 
 mod support;
 
-use pleach_executor::{CancelScope, Failure, Failures, In, checkpoint, run, yield_now};
+use pleach_executor::{CancelScope, Cancelled, Failure, Failures, In, checkpoint, move_on_after, yield_now};
 use pleach_ipc::proto::{Decoder, EncodeError, FrameLen, Ledger, Limits, Message, ProtocolError};
 use pleach_ipc::{Channel, ChannelError, DrainEnd, Sent};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 use support::frame;
 
 #[derive(Debug)]
@@ -26,8 +27,8 @@ impl From<ChannelError> for Error {
     }
 }
 
-impl From<pleach_executor::Cancelled> for Error {
-    fn from(c: pleach_executor::Cancelled) -> Self {
+impl From<Cancelled> for Error {
+    fn from(c: Cancelled) -> Self {
         Error::Channel(c.into())
     }
 }
@@ -42,6 +43,16 @@ impl Failure for Error {
 }
 
 type Run = In<Error>;
+
+/// Runs a test; one that hangs fails instead.
+fn run(test: impl Future<Output = ()>) {
+    let guarded = move_on_after(Duration::from_secs(30), async |_| {
+        test.await;
+        Ok::<_, Cancelled>(())
+    });
+    let ended = pleach_executor::run(guarded).expect("nothing outside cancels");
+    assert!(ended.is_some(), "the test hung");
+}
 
 fn value(n: usize) -> Message {
     Message::Return { value: vec![n as u8; n], ledger: Ledger::default() }

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::wire;
 use pleach_executor::sync::Event as Flag;
 use pleach_executor::{CancelScope, NurseryHandle, ScopeHandle, TaskHandle, low_level, nursery};
-use pleach_ipc::channel::Channel;
+use pleach_ipc::Channel;
 use pleach_ipc::codec;
 use pleach_ipc::proto::{WireStatus, last_words};
 use pleach_spawn::{Born, Fault, Granted, Grants, Plan, SpawnError, Step};

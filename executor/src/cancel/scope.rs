@@ -124,7 +124,13 @@ impl CancelScope {
     }
 
     /// Sets, moves or clears (`None`) the deadline. One that has passed cancels at once.
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
+    #[track_caller]
     pub fn set_deadline(&self, at: Option<Instant>) {
+        runtime::require_run(self.handle.run, "cancel scope");
         let entered = runtime::with(|rt| rt.scopes.borrow().is_entered(self.handle.id));
         if entered {
             self.handle.set_deadline(at);
@@ -165,11 +171,11 @@ impl CancelScope {
         self,
         body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
     ) -> Result<Option<T>, E> {
-        runtime::require_run(self.handle.run, "cancel scope");
         let id = self.handle.id;
         let outcome = {
             let mut body = pin!(body(&self));
             poll_fn(|cx| {
+                runtime::require_run(self.handle.run, "cancel scope");
                 let _inside = runtime::enter(id);
                 self.arm_on_entry();
                 body.as_mut().poll(cx)
@@ -327,9 +333,9 @@ pub async fn fail_after<T, E: Failure + From<TooSlow>>(
 /// Whatever `body` fails with. If `body` cancels its own scope, the `Cancelled` comes out.
 pub async fn shielded<T, E: Failure>(body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>) -> Result<T, E> {
     let scope = CancelScope::new().shield();
-    runtime::require_run(scope.handle.run, "cancel scope");
     let mut fut = pin!(body(&scope));
     poll_fn(|cx| {
+        runtime::require_run(scope.handle.run, "cancel scope");
         let _inside = runtime::enter(scope.handle.id);
         scope.arm_on_entry();
         fut.as_mut().poll(cx)

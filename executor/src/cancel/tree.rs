@@ -9,7 +9,7 @@
 //! * **Cached Level**: `effective` = own reason, else (without a shield) the parent's effective one. Every method
 //!   that changes an input recomputes the subtree, iteratively, and stops where nothing changes.
 //! * **Live Parent**: a node's parent is live or [`ScopeId::NONE`]. A node that goes while others still hang below
-//!   it (leaked futures) hands them to the root, with their cancellation.
+//!   it (a future that was polled inside and is awaited outside, or leaked) hands them to the root.
 //! * Methods push the wakers of what became cancelled into `woken`; the caller wakes them after its borrow.
 
 use super::Reason;
@@ -139,11 +139,6 @@ impl Tree {
         }
         while self.nodes[i].first_child != NIL {
             let child = self.nodes[i].first_child;
-            let inherited = self.nodes[i].effective.clone();
-            let c = &mut self.nodes[child as usize];
-            if c.own.is_none() && !c.shield {
-                c.own = inherited;
-            }
             self.unlink(child);
             if self.root != NIL && self.root != i as u32 {
                 self.link(child, self.root);

@@ -40,6 +40,7 @@ pub(crate) struct Core<E> {
     /// The static children, so that a nursery that is dropped can drop them.
     pub(crate) flats: RefCell<Slab<Word>>,
     pub(crate) closed: Cell<bool>,
+    owed: Cell<isize>,
 }
 
 impl<E: Failure> Core<E> {
@@ -55,6 +56,7 @@ impl<E: Failure> Core<E> {
             panic: RefCell::default(),
             flats: RefCell::default(),
             closed: Cell::new(false),
+            owed: Cell::new(0),
         }
     }
 
@@ -75,6 +77,7 @@ impl<E: Failure> Core<E> {
             }
             Ok(Err(e)) => {
                 self.failures.borrow_mut().push(e);
+                self.owe(1);
                 self.failed();
             }
             Err(payload) => self.panicked(payload),
@@ -92,15 +95,22 @@ impl<E: Failure> Core<E> {
                 Some(payload)
             }
         };
+        if surplus.is_none() {
+            self.owe(1);
+        }
         // A payload may panic when dropped; forgetting it is the only answer that is always right.
         std::mem::forget(surplus);
         self.failed();
     }
 
+    /// Failures that are kept here until somebody takes them. If nobody ever does, because the nursery was leaked, the
+    /// end of the run says so.
+    fn owe(&self, failures: isize) {
+        self.owed.set(self.owed.get() + failures);
+        runtime::owe(failures);
+    }
+
     pub(crate) fn failed(&self) {
-        if runtime::with(|rt| rt.shutting_down.get()) {
-            runtime::with(|rt| rt.orphan_failures.set(rt.orphan_failures.get() + 1));
-        }
         runtime::cancel(self.scope, Reason::SiblingFailed);
     }
 
@@ -159,6 +169,8 @@ impl<E> Drop for Core<E> {
         if !runtime::is_current_epoch(self.run) {
             return;
         }
+        // Whoever ends or drops the nursery has taken them, or does without.
+        runtime::owe(-self.owed.get());
         if self.kids.get() != ScopeId::NONE {
             runtime::end_scope(self.kids.get());
         }

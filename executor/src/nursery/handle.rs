@@ -197,8 +197,13 @@ impl<E: Failure + 'static> NurseryHandle<E> {
     }
 
     /// Cancels the children: see `Nursery::cancel`. Nothing happens if the nursery has ended.
+    ///
+    /// # Panics
+    ///
+    /// If the nursery belongs to another run.
     pub fn cancel(&self) {
         if let Some(core) = self.core() {
+            runtime::require_run(core.run, "nursery handle");
             let by = runtime::with(runtime::Runtime::task);
             runtime::cancel(core.kids(), Reason::Requested { by });
         }

@@ -24,10 +24,11 @@ mod start;
 
 pub(crate) use self::core::Payload;
 pub use handle::{Closed, NurseryHandle, TaskHandle};
+use start::OwnScope;
 pub use start::Started;
 
 use self::core::Core;
-use crate::cancel::{CancelScope, Reason, ScopeHandle, ScopeId};
+use crate::cancel::{CancelScope, Reason, ScopeHandle};
 use crate::error::{self, Cancelled, Failure, TooSlow};
 use crate::runtime;
 use crate::task::TaskId;
@@ -52,10 +53,13 @@ enum Slot<E> {
         next_free: Option<u32>,
     },
     /// Out of its slot: being polled right now.
-    Busy,
+    Busy {
+        own: Option<Rc<OwnScope>>,
+    },
+    /// `own`: the scope of a child that was started; the others run in the scope of the children.
     Full {
         word: Word,
-        scope: ScopeId,
+        own: Option<Rc<OwnScope>>,
         child: Erased<E>,
     },
 }
@@ -229,12 +233,9 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// How the nursery is doing.
     #[must_use]
     pub fn stats(&self) -> NurseryStats {
-        let kids = self.core.kids();
         let slots = self.slots.borrow();
         let starting = slots.all.iter().filter(|s| match s {
-            Slot::Full { scope, .. } => {
-                *scope != kids && runtime::with(|rt| rt.scopes.borrow().parent(*scope)) != kids
-            }
+            Slot::Full { own: Some(own), .. } | Slot::Busy { own: Some(own) } => own.starting.get(),
             _ => false,
         });
         let starting = starting.count();
@@ -303,8 +304,17 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     }
 
     fn poll_child(&self, slot: u32, word: Word) {
-        let taken = std::mem::replace(&mut self.slots.borrow_mut().all[slot as usize], Slot::Busy);
-        let Slot::Full { scope, mut child, .. } = taken else { return };
+        let (own, mut child) = {
+            let slot = &mut self.slots.borrow_mut().all[slot as usize];
+            match std::mem::replace(slot, Slot::Busy { own: None }) {
+                Slot::Full { own, child, .. } => {
+                    *slot = Slot::Busy { own: own.clone() };
+                    (own, child)
+                }
+                _ => return,
+            }
+        };
+        let scope = own.as_ref().map_or_else(|| self.core.kids(), |own| own.id);
         let waker = raw::waker_of(word);
         let mut cx = Context::from_waker(&waker);
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -313,13 +323,12 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         }));
         let outcome = match polled {
             Ok(Poll::Pending) => {
-                self.slots.borrow_mut().all[slot as usize] = Slot::Full { word, scope, child };
+                self.slots.borrow_mut().all[slot as usize] = Slot::Full { word, own, child };
                 return;
             }
             Ok(Poll::Ready(r)) => Ok(r),
             Err(payload) => Err(payload),
         };
-        // Asked before the child goes, because a scope of its own goes with it.
         let was_cancelled = runtime::is_cancelled(scope) || runtime::is_cancelled(self.core.kids());
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(child)));
         runtime::remove_node(word);
@@ -343,7 +352,7 @@ impl<E> Slots<E> {
                 i
             }
             None => {
-                self.all.push(Slot::Busy);
+                self.all.push(Slot::Busy { own: None });
                 u32::try_from(self.all.len() - 1).expect("fewer than 2^26 tasks")
             }
         }

@@ -10,8 +10,8 @@
 
 use super::core::{Core, Outcome};
 use super::handle::{HandleCell, NurseryHandle, TaskHandle};
+use super::start::OwnScope;
 use super::{Nursery, Slot};
-use crate::cancel::ScopeId;
 use crate::error::Failure;
 use crate::runtime;
 use crate::task::raw;
@@ -34,12 +34,16 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// If the nursery has ended (only a destructor can see that).
     #[track_caller]
     pub fn spawn(&'s self, fut: impl Future<Output = Result<(), E>> + 's) {
-        self.spawn_in(self.core.kids(), fut);
+        self.spawn_in(None, fut);
     }
 
-    /// Starts a child in a scope of its choice.
+    /// Starts a child in a scope of its own, or in that of the children.
     #[track_caller]
-    pub(super) fn spawn_in(&'s self, scope: ScopeId, fut: impl Future<Output = Result<(), E>> + 's) {
+    pub(super) fn spawn_in(
+        &'s self,
+        own: Option<Rc<OwnScope>>,
+        fut: impl Future<Output = Result<(), E>> + 's,
+    ) {
         self.core.require_open();
         // SAFETY: Borrowed Child. The future goes into `self.slots` and nowhere else; `slots` is in the frame of the
         // nursery's future, whose type carries 's; `poll_child`, called from that future's poll only, is the only
@@ -53,7 +57,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
             rt.wake_word(word);
             word
         });
-        slots.all[slot as usize] = Slot::Full { word, scope, child };
+        slots.all[slot as usize] = Slot::Full { word, own, child };
     }
 
     /// Starts a `'static` child: a task of the executor, whose wake costs the same at any depth. The nursery waits
@@ -115,8 +119,11 @@ impl<E: Failure> Drop for Gone<E> {
             return;
         }
         let _ = self.core.flats.borrow_mut().try_remove(self.key);
-        if let Some(outcome) = self.outcome.take() {
-            self.core.ended(runtime::is_cancelled(self.core.kids()), outcome);
+        match self.outcome.take() {
+            // It has dropped its own nursery from the poll in which it ended: the run is the next to be told.
+            Some(outcome) if self.core.closed.get() => runtime::orphan_ended(outcome.map(|r| r.is_ok())),
+            Some(outcome) => self.core.ended(runtime::is_cancelled(self.core.kids()), outcome),
+            None => {}
         }
         if !self.core.closed.get() {
             runtime::signal_hub(self.core.hub);

@@ -39,20 +39,34 @@ enum Phase<V> {
     Over,
 }
 
-struct StartCell<V> {
+/// The scope of a child that was started, kept by its slot as well: how the child ended is judged by it.
+pub(super) struct OwnScope {
+    pub(super) id: ScopeId,
     run: RunKey,
+    /// Is the child still the starter's?
+    pub(super) starting: Cell<bool>,
+}
+
+impl Drop for OwnScope {
+    fn drop(&mut self) {
+        if runtime::is_current_epoch(self.run) {
+            runtime::end_scope(self.id);
+        }
+    }
+}
+
+struct StartCell<V> {
     phase: RefCell<Phase<V>>,
-    /// The child's own scope.
-    scope: ScopeId,
+    scope: Rc<OwnScope>,
     /// The nursery's scope of children, where it goes in the end.
     target: ScopeId,
 }
 
-impl<V> Drop for StartCell<V> {
-    fn drop(&mut self) {
-        if runtime::is_current_epoch(self.run) {
-            runtime::end_scope(self.scope);
-        }
+impl<V> StartCell<V> {
+    /// From here on the child is the nursery's.
+    fn hand_over(&self) {
+        self.scope.starting.set(false);
+        runtime::reparent(self.scope.id, self.target);
     }
 }
 
@@ -70,7 +84,7 @@ impl<V> Started<V> {
     /// and if it ends well, `start()` returns the value.
     pub fn set(self, value: V) {
         let Some(cell) = self.0 else { return };
-        let starter_cancelled = runtime::with(|rt| rt.scopes.borrow().outer_cancelled(cell.scope));
+        let starter_cancelled = runtime::with(|rt| rt.scopes.borrow().outer_cancelled(cell.scope.id));
         let waker = {
             let mut phase = cell.phase.borrow_mut();
             let Phase::Starting(waker) = &mut *phase else { return };
@@ -82,7 +96,7 @@ impl<V> Started<V> {
             *phase = Phase::Moved(value);
             waker
         };
-        runtime::reparent(cell.scope, cell.target);
+        cell.hand_over();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -160,9 +174,11 @@ impl<V> Drop for StarterGuard<V> {
     fn drop(&mut self) {
         let cell = &self.0;
         let before = std::mem::replace(&mut *cell.phase.borrow_mut(), Phase::Over);
-        if let (Phase::Starting(_) | Phase::Kept(..), true) = (&before, runtime::is_current_epoch(cell.run)) {
-            runtime::reparent(cell.scope, cell.target);
-            runtime::cancel(cell.scope, Reason::Requested { by: runtime::with(runtime::Runtime::task) });
+        if let (Phase::Starting(_) | Phase::Kept(..), true) =
+            (&before, runtime::is_current_epoch(cell.scope.run))
+        {
+            cell.hand_over();
+            runtime::cancel(cell.scope.id, Reason::Requested { by: runtime::with(runtime::Runtime::task) });
         }
         drop(before);
     }
@@ -213,16 +229,20 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         &'s self,
         child: impl AsyncFnOnce(Started<V>) -> Result<(), E> + 's,
     ) -> Result<V, E> {
-        let cell = Rc::new(StartCell {
+        let scope = Rc::new(OwnScope {
             run: runtime::run_key(),
+            id: runtime::new_scope(),
+            starting: Cell::new(true),
+        });
+        let cell = Rc::new(StartCell {
             phase: RefCell::new(Phase::Starting(None)),
-            scope: runtime::new_scope(),
+            scope: Rc::clone(&scope),
             target: self.core.kids(),
         });
         let early = Rc::new(Cell::new(None));
         let guard = ChildGuard { cell: Rc::clone(&cell), early: Rc::clone(&early) };
         let starter = StarterGuard(Rc::clone(&cell));
-        self.spawn_in(cell.scope, drive(guard, child));
+        self.spawn_in(Some(scope), drive(guard, child));
         let answer = poll_fn(|cx| {
             let mut phase = cell.phase.borrow_mut();
             match &mut *phase {
@@ -230,7 +250,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
                     *waker = Some(cx.waker().clone());
                     drop(phase);
                     // The scope around this call is the one that is current when it is polled.
-                    runtime::reparent(cell.scope, runtime::with(runtime::Runtime::scope));
+                    runtime::reparent(cell.scope.id, runtime::with(runtime::Runtime::scope));
                     return Poll::Pending;
                 }
                 _ => {}

@@ -49,10 +49,10 @@ impl Inbox {
     pub(crate) fn push(&self, word: u64) {
         // The receiver is in the same structure: it cannot be gone.
         let _ = self.send.send(word);
-        if !self.rung.swap(true, Ordering::SeqCst) {
-            if let Some(bell) = self.bell.get() {
-                bell.ring();
-            }
+        if !self.rung.swap(true, Ordering::SeqCst)
+            && let Some(bell) = self.bell.get()
+        {
+            bell.ring();
         }
     }
 

@@ -297,11 +297,12 @@ impl Sched {
     pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<(u32, Word)> {
         while let Some(i) = self.hubs[h as usize].ready.pop_front() {
             let n = &mut self.nodes[i as usize];
-            if n.queued && n.hub == h {
-                if let Body::Borrowed { slot } = n.body {
-                    n.queued = false;
-                    return Some((slot, Word::pack(self.executor, n.generation, i)));
-                }
+            if n.queued
+                && n.hub == h
+                && let Body::Borrowed { slot } = n.body
+            {
+                n.queued = false;
+                return Some((slot, Word::pack(self.executor, n.generation, i)));
             }
         }
         None

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::wire::{self, Cause};
 use pleach_executor::{CancelScope, ScopeHandle, nursery, run, sleep};
-use pleach_ipc::channel::{Channel, ChannelError};
+use pleach_ipc::{Channel, ChannelError};
 use pleach_ipc::proto::{
     Backend, ChildBoot, ChildStep, Hello, Ledger, Limits, Message, PROTOCOL, Why, WireCause,
 };

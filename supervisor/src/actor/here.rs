@@ -15,7 +15,7 @@ use super::id::ActorId;
 use crate::config::Config;
 use crate::wire;
 use pleach_executor::{Instant, low_level};
-use pleach_ipc::channel::Channel;
+use pleach_ipc::Channel;
 use pleach_ipc::proto::Ledger;
 use std::cell::{Cell, RefCell};
 use std::fmt;
