@@ -215,25 +215,32 @@ async fn read_link(here: Rc<Here>, scope: ScopeHandle) -> Result<(), Error> {
                 return Ok(());
             }
             Err(ChannelError::Cancelled(c)) => return Err(c.into()),
-            Ok(None) | Err(_) => {
-                let grace = here.config.orphan_grace;
-                here.deadline.set(Some(pleach_executor::now() + grace));
-                scope.cancel_because(Cause::new("", Why::ParentLost));
-                // Whatever the closure does by then: nobody is left to hear of it.
-                sleep(grace).await?;
-                exit_now(UNTOLD);
-            }
+            Ok(None) | Err(_) => return orphaned(&here, &scope).await,
         }
     }
 }
 
-/// SIGTERM is a cancel without a message. SIGINT is the terminal's word to all: the parent acts on it, not we.
+/// The parent is gone: the closure has the orphan grace to end in, and then the process leaves whatever it is doing.
+async fn orphaned(here: &Here, scope: &ScopeHandle) -> Result<(), Error> {
+    let grace = here.config.orphan_grace;
+    here.deadline.set(Some(pleach_executor::now() + grace));
+    scope.cancel_because(Cause::new("", Why::ParentLost));
+    sleep(grace).await?;
+    exit_now(UNTOLD)
+}
+
+/// SIGTERM is a cancel without a message. SIGCONT comes here when the parent has died: its end of the link may be held open
+/// by somebody else. SIGINT is the terminal's word to all: the parent acts on it, not we.
 async fn heed_signals(here: Rc<Here>, mut signals: Signals, scope: ScopeHandle) -> Result<(), Error> {
     loop {
-        if signals.next().await? == Signal::TERM {
-            let deadline = here.deadline.get().unwrap_or(pleach_executor::now() + here.config.cancel);
-            here.deadline.set(Some(deadline));
-            scope.cancel_because(Cause::new("", Why::Other("SIGTERM".to_owned())));
+        match signals.next().await? {
+            Signal::TERM => {
+                let deadline = here.deadline.get().unwrap_or(pleach_executor::now() + here.config.cancel);
+                here.deadline.set(Some(deadline));
+                scope.cancel_because(Cause::new("", Why::Other("SIGTERM".to_owned())));
+            }
+            Signal::CONT => return orphaned(&here, &scope).await,
+            _ => {}
         }
     }
 }
