@@ -9,7 +9,7 @@
 //! mio's eventfd cannot run under loom. Build with `RUSTFLAGS="--cfg loom"`; otherwise this file is empty.
 #![cfg(loom)]
 
-use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
@@ -26,9 +26,17 @@ struct Model {
 impl Model {
     fn push(&self, word: u64) {
         self.queue.lock().unwrap().push(word);
-        if !self.rung.swap(true, Ordering::SeqCst) && self.hung.load(Ordering::SeqCst) {
-            self.counter.fetch_add(1, Ordering::SeqCst);
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            fence(Ordering::SeqCst);
+            if self.hung.load(Ordering::Acquire) {
+                self.counter.fetch_add(1, Ordering::SeqCst);
+            }
         }
+    }
+
+    fn hang(&self) {
+        self.hung.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
     }
 
     fn drain(&self) -> usize {
@@ -54,7 +62,7 @@ fn a_push_is_never_slept_through() {
             .collect();
         // The owner: drains once before the bell hangs, hangs it, and looks.
         let mut got = model.drain();
-        model.hung.store(true, Ordering::SeqCst);
+        model.hang();
         let slept = model.would_sleep();
         for p in pushers {
             p.join().unwrap();
@@ -72,7 +80,7 @@ fn a_push_is_never_slept_through() {
 fn one_ring_is_enough_for_a_batch_and_the_next_batch_rings_again() {
     loom::model(|| {
         let model = Arc::new(Model::default());
-        model.hung.store(true, Ordering::SeqCst);
+        model.hang();
         let other = Arc::clone(&model);
         let pusher = thread::spawn(move || {
             other.push(1);

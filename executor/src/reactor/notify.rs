@@ -10,14 +10,15 @@
 //! **No lost wake-up.** A word pushed (1) before the owner empties the queue (b) is taken. One pushed after it finds
 //! `rung` false unless another push came in between, because (a) precedes (b): so somebody rings (2), or has set `rung`
 //! before the owner looks (c). A pusher that finds no bell hung has set `rung` before, and the owner hangs the bell
-//! before it looks (c): it sees `rung` and does not wait. All of `rung` and the bell are sequentially consistent.
+//! before it looks (c): it sees `rung` and does not wait. That last case is two stores and two loads crosswise, so a
+//! sequentially consistent fence lies between store and load on both sides.
 //!
 //! `tests/loom_notify.rs` checks this protocol in every interleaving.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fs::File;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 /// Words woken by other threads, and the bell that tells of them.
@@ -49,10 +50,12 @@ impl Inbox {
     pub(crate) fn push(&self, word: u64) {
         // The receiver is in the same structure: it cannot be gone.
         let _ = self.send.send(word);
-        if !self.rung.swap(true, Ordering::SeqCst)
-            && let Some(bell) = self.bell.get()
-        {
-            bell.ring();
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            // Pairs with the one in `hang_bell`: of "rung" and "hung", at least one side sees the other's.
+            fence(Ordering::SeqCst);
+            if let Some(bell) = self.bell.get() {
+                bell.ring();
+            }
         }
     }
 
@@ -71,5 +74,6 @@ impl Inbox {
     pub(crate) fn hang_bell(&self, bell: Bell) {
         let hung = self.bell.set(bell);
         debug_assert!(hung.is_ok(), "one reactor for one inbox");
+        fence(Ordering::SeqCst);
     }
 }
