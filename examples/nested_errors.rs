@@ -13,6 +13,8 @@
 //!
 //! With `--all-fail` the leaves stand under a shield from the moment when all have arrived until each has failed: then
 //! every single leaf's error has to be in the tree.
+//!
+//! With `--panic` the leaves do not return an error but panic.
 
 use pleach::{
     Actor, Config, Ending, Error, Event, Failure, Instant, Program, Why, actors_with, fd::AsyncFd, inventory,
@@ -33,11 +35,12 @@ struct Options {
     runs: u32,
     deadline: Duration,
     all_fail: bool,
+    panic: bool,
     json: bool,
 }
 
 const USAGE: &str = "usage: nested_errors [--breadth B] [--depth D] [--backend fork] [--runs N] [--deadline SECONDS] \
-                     [--all-fail] [--json]";
+                     [--all-fail] [--panic] [--json]";
 
 fn main() -> ExitCode {
     let options = match options() {
@@ -68,36 +71,42 @@ fn options() -> Result<Options, lexopt::Error> {
         runs: 1,
         deadline: Duration::from_secs(5),
         all_fail: false,
+        panic: false,
         json: false,
     };
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
-            Long("breadth") => o.breadth = positive("breadth", args.value()?.parse()?)?,
-            Long("depth") => o.depth = positive("depth", args.value()?.parse()?)?,
-            Long("runs") => o.runs = positive("runs", args.value()?.parse()?)?,
+            Long("breadth") => o.breadth = positive("breadth", &args.value()?.string()?)?,
+            Long("depth") => o.depth = positive("depth", &args.value()?.string()?)?,
+            Long("runs") => o.runs = positive("runs", &args.value()?.string()?)?,
             Long("deadline") => {
-                o.deadline = Duration::from_secs(positive("deadline", args.value()?.parse()?)?.into())
+                o.deadline = Duration::from_secs(positive("deadline", &args.value()?.string()?)?.into());
             }
             Long("backend") => {
                 let backend = args.value()?.string()?;
                 if backend != "fork" {
-                    return Err(format!("there is no backend `{backend}` yet: use fork").into());
+                    return Err(format!("--backend: there is no backend `{backend}` yet, use fork").into());
                 }
             }
             Long("all-fail") => o.all_fail = true,
+            Long("panic") => o.panic = true,
             Long("json") => o.json = true,
             _ => return Err(arg.unexpected()),
         }
     }
     match u64::from(o.breadth).checked_pow(o.depth) {
         Some(leaves) if leaves <= 10_000 => Ok(o),
-        _ => Err("breadth to the power of depth is over 10000 leaves: choose smaller ones".into()),
+        _ => Err("--breadth to the power of --depth is over 10000 leaves: choose smaller ones".into()),
     }
 }
 
-fn positive(what: &str, n: u32) -> Result<u32, lexopt::Error> {
-    if n == 0 { Err(format!("--{what} must be at least 1").into()) } else { Ok(n) }
+fn positive(what: &str, text: &str) -> Result<u32, lexopt::Error> {
+    match text.parse() {
+        Ok(0) => Err(format!("--{what} must be at least 1").into()),
+        Ok(n) => Ok(n),
+        Err(e) => Err(format!("--{what} takes a whole number, not `{text}`: {e}").into()),
+    }
 }
 
 // ---- the tree
@@ -110,15 +119,15 @@ fn share(pipes: &Pipes) -> Result<Pipes, Error> {
 }
 
 /// An actor `level` levels above the leaves.
-async fn grow(actor: Actor, breadth: u32, level: u32, pipes: Pipes) -> Result<(), Error> {
+async fn grow(actor: Actor, options: Options, level: u32, pipes: Pipes) -> Result<(), Error> {
     if level == 0 {
-        return leaf(actor, pipes).await;
+        return leaf(actor, options, pipes).await;
     }
     actors_with(actor.config(), async |an| {
-        for i in 0..breadth {
+        for i in 0..options.breadth {
             let name = if level == 1 { format!("leaf{i}") } else { format!("s{i}") };
             let _running = an.fork(name, share(&pipes)?, async move |actor, pipes: Pipes| {
-                grow(actor, breadth, level - 1, pipes).await
+                grow(actor, options, level - 1, pipes).await
             });
         }
         drop(pipes);
@@ -127,7 +136,7 @@ async fn grow(actor: Actor, breadth: u32, level: u32, pipes: Pipes) -> Result<()
     .await
 }
 
-async fn leaf(actor: Actor, (mut tokens, arrived): Pipes) -> Result<(), Error> {
+async fn leaf(actor: Actor, options: Options, (mut tokens, arrived): Pipes) -> Result<(), Error> {
     let token = random_token()?;
     let path = actor.id().path().to_owned();
     let line = format!("{path} {token:016x}\n");
@@ -138,12 +147,18 @@ async fn leaf(actor: Actor, (mut tokens, arrived): Pipes) -> Result<(), Error> {
             drop(tokens);
             let arrived = AsyncFd::new(arrived)?;
             arrived.readable().await.map_err(Error::new)?;
-            Err(Error::msg(format!("{path} fails on purpose, token {token:016x}")))
+            fail(options, &path, token)
         })
         .await;
     }
     tokens.write_all(line.as_bytes())?;
-    Err(Error::msg(format!("{path} fails on purpose, token {token:016x}")))
+    fail(options, &path, token)
+}
+
+fn fail(options: Options, path: &str, token: u64) -> Result<(), Error> {
+    let text = format!("{path} fails on purpose, token {token:016x}");
+    assert!(!options.panic, "{text}");
+    Err(Error::msg(text))
 }
 
 fn random_token() -> Result<u64, Error> {
@@ -268,8 +283,7 @@ async fn grow_and_listen(root: &Actor, options: Options) -> Result<(Result<(), E
     let outcome = RefCell::new(None);
     pleach::In::<Error>::nursery(async |n| {
         n.spawn(read_tokens(reader, all_here, leaves, &tokens));
-        *outcome.borrow_mut() =
-            Some(grow(root.clone(), options.breadth, options.depth, (writer, arrived)).await);
+        *outcome.borrow_mut() = Some(grow(root.clone(), options, options.depth, (writer, arrived)).await);
         Ok(())
     })
     .await?;

@@ -128,7 +128,7 @@ fn flat_live() -> usize {
 fn turn<F: Future>(main_word: Word, main: Option<&mut Pin<&mut Option<F>>>) -> Option<F::Output> {
     let mut main = main;
     let polls = runtime::with(|rt| {
-        rt.update(|s| s.turns += 1);
+        rt.count_turn();
         let ready = rt.sched.borrow().ready_len() as u32;
         if rt.clock().is_virtual() || rt.is_seeded() { ready } else { POLLS_PER_TURN }
     });
@@ -289,7 +289,7 @@ fn next_due(now: Instant) -> Option<TimerTarget> {
     runtime::with(|rt| {
         let due = rt.timers.borrow_mut().pop_due(now);
         if due.is_some() {
-            rt.update(|s| s.timers_fired += 1);
+            rt.count_fired();
         }
         due
     })

@@ -123,7 +123,21 @@ pub(crate) struct Runtime {
     pub(crate) shutting_down: Cell<bool>,
     /// What an upper layer keeps for the time of the run.
     pub(crate) local: RefCell<Option<Rc<dyn Any>>>,
-    stats: Cell<Stats>,
+    counters: Counters,
+}
+
+/// What [`Stats`] counts, each in a cell of its own: a poll touches one.
+struct Counters {
+    polls: Cell<u64>,
+    turns: Cell<u64>,
+    timers_fired: Cell<u64>,
+    delivered: Cell<u64>,
+    swallowed: Cell<u64>,
+    last_swallowed_by: Cell<Option<TaskId>>,
+}
+
+fn bump(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
 }
 
 thread_local! {
@@ -155,19 +169,14 @@ impl Runtime {
             system_panic: RefCell::new(None),
             shutting_down: Cell::new(false),
             local: RefCell::new(None),
-            stats: Cell::new(Stats {
-                polls: 0,
-                turns: 0,
-                timers_fired: 0,
-                delivered: 0,
-                swallowed: 0,
-                last_swallowed_by: None,
-                tasks: 0,
-                scopes: 0,
-                waiting: 0,
-                timers: 0,
-                registrations: 0,
-            }),
+            counters: Counters {
+                polls: Cell::new(0),
+                turns: Cell::new(0),
+                timers_fired: Cell::new(0),
+                delivered: Cell::new(0),
+                swallowed: Cell::new(0),
+                last_swallowed_by: Cell::new(None),
+            },
         }
     }
 
@@ -271,13 +280,19 @@ impl Runtime {
     pub(crate) fn refill(&self, task: Option<TaskId>) {
         self.budget.set(BUDGET);
         self.task.set(task);
-        self.update(|s| s.polls += 1);
+        self.count_poll();
     }
 
-    pub(crate) fn update(&self, f: impl FnOnce(&mut Stats)) {
-        let mut s = self.stats.get();
-        f(&mut s);
-        self.stats.set(s);
+    pub(crate) fn count_poll(&self) {
+        bump(&self.counters.polls);
+    }
+
+    pub(crate) fn count_turn(&self) {
+        bump(&self.counters.turns);
+    }
+
+    pub(crate) fn count_fired(&self) {
+        bump(&self.counters.timers_fired);
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -331,7 +346,6 @@ impl Runtime {
     /// grows. The thread can run anew.
     fn forget(&self) {
         registry::forget();
-        let fresh = Runtime::new();
         std::mem::forget(self.sched.replace(Sched::new()));
         std::mem::forget(self.scopes.replace(Tree::new()));
         std::mem::forget(self.timers.replace(Deadlines::new()));
@@ -352,7 +366,11 @@ impl Runtime {
         self.absorbing.set(false);
         self.orphan_failures.set(0);
         self.shutting_down.set(false);
-        self.stats.set(fresh.stats.get());
+        let c = &self.counters;
+        for counter in [&c.polls, &c.turns, &c.timers_fired, &c.delivered, &c.swallowed] {
+            counter.set(0);
+        }
+        c.last_swallowed_by.set(None);
     }
 }
 
@@ -581,7 +599,7 @@ pub(crate) fn report() -> Result<(), Cancelled> {
             None => return Ok(()),
             Some(reason) => reason.clone(),
         };
-        rt.update(|s| s.delivered += 1);
+        bump(&rt.counters.delivered);
         Err(Cancelled::mint(reason))
     })
 }
@@ -633,11 +651,8 @@ pub(crate) fn orphan_ended(outcome: Result<bool, crate::nursery::Payload>) {
 pub(crate) fn note_swallowed() {
     let _ = try_with(|rt| {
         if !rt.absorbing.get() {
-            let by = rt.task.get();
-            rt.update(|s| {
-                s.swallowed += 1;
-                s.last_swallowed_by = by;
-            });
+            bump(&rt.counters.swallowed);
+            rt.counters.last_swallowed_by.set(rt.task.get());
         }
     });
 }
@@ -665,7 +680,12 @@ pub fn stats() -> Stats {
             waiting,
             timers: rt.timers.borrow().len(),
             registrations: rt.registrations(),
-            ..rt.stats.get()
+            polls: rt.counters.polls.get(),
+            turns: rt.counters.turns.get(),
+            timers_fired: rt.counters.timers_fired.get(),
+            delivered: rt.counters.delivered.get(),
+            swallowed: rt.counters.swallowed.get(),
+            last_swallowed_by: rt.counters.last_swallowed_by.get(),
         }
     })
 }

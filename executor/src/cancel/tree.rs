@@ -49,6 +49,25 @@ struct Node {
     timer: Option<TimerKey>,
 }
 
+impl Node {
+    const fn blank() -> Self {
+        Node {
+            generation: 0,
+            live: false,
+            shield: false,
+            entered: false,
+            parent: NIL,
+            first_child: NIL,
+            prev: NIL,
+            next: NIL,
+            first_waiter: NIL,
+            own: None,
+            effective: None,
+            timer: None,
+        }
+    }
+}
+
 struct Waiter {
     waker: Option<Waker>,
     /// The scope this entry is linked into, or NIL once that scope is gone.
@@ -90,33 +109,21 @@ impl Tree {
     /// A new scope below `parent`. With `parent` NONE it becomes the root of a run.
     pub(crate) fn insert(&mut self, parent: ScopeId) -> ScopeId {
         let parent = self.index(parent).map_or(NIL, |i| i as u32);
-        let effective = if parent == NIL { None } else { self.nodes[parent as usize].effective.clone() };
-        let node = Node {
-            generation: 0,
-            live: true,
-            shield: false,
-            entered: false,
-            parent: NIL,
-            first_child: NIL,
-            prev: NIL,
-            next: NIL,
-            first_waiter: NIL,
-            own: None,
-            effective,
-            timer: None,
-        };
         let index = match self.free.pop() {
-            Some(i) => {
-                let generation = self.nodes[i as usize].generation;
-                self.nodes[i as usize] = Node { generation, ..node };
-                i
-            }
+            Some(i) => i,
             None => {
                 let i = u32::try_from(self.nodes.len()).expect("fewer than 2^32 scopes");
-                self.nodes.push(node);
+                self.nodes.push(Node::blank());
                 i
             }
         };
+        // Clean: new, or left clean by `remove`.
+        self.nodes[index as usize].live = true;
+        if parent != NIL
+            && let Some(reason) = self.nodes[parent as usize].effective.clone()
+        {
+            self.nodes[index as usize].effective = Some(reason);
+        }
         if parent == NIL {
             self.root = index;
         } else {
@@ -150,7 +157,7 @@ impl Tree {
             self.root = NIL;
         }
         let n = &mut self.nodes[i];
-        n.live = false;
+        (n.live, n.shield, n.entered) = (false, false, false);
         n.generation = n.generation.wrapping_add(1);
         n.effective = None;
         self.free.push(i as u32);

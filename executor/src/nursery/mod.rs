@@ -287,7 +287,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     ) -> Option<Result<T, E>> {
         let waker = raw::waker_of(word);
         let mut cx = Context::from_waker(&waker);
-        runtime::with(|rt| rt.update(|s| s.polls += 1));
+        runtime::with(runtime::Runtime::count_poll);
         match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(&mut cx))) {
             Ok(Poll::Pending) => None,
             Ok(Poll::Ready(r)) => {

@@ -19,10 +19,10 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::wire::{self, Cause};
 use pleach_executor::{CancelScope, ScopeHandle, nursery, run, sleep};
-use pleach_ipc::{Channel, ChannelError};
 use pleach_ipc::proto::{
     Backend, ChildBoot, ChildStep, Hello, Ledger, Limits, Message, PROTOCOL, Why, WireCause,
 };
+use pleach_ipc::{Channel, ChannelError};
 use pleach_spawn::{Born, Granted, Grants, Signal, Signals, Step, exit_now};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -23,11 +23,11 @@ use crate::error::Error;
 use crate::teardown::{Action, DYING, Ladder, Rung, hand_down};
 use crate::wire;
 use pleach_executor::{CancelScope, Cancelled, Instant, Reason, check, now, sleep_until};
-use pleach_ipc::{Channel, ChannelError, DrainEnd};
 use pleach_ipc::proto::{
     Backend, BootPhase, Expected, LastWords, Ledger, Limits, Message, ParentBoot, ParentStep, Spec, Why,
     WireCause,
 };
+use pleach_ipc::{Channel, ChannelError, DrainEnd};
 use pleach_spawn::{Process, Signal};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
