@@ -36,3 +36,8 @@ pub use pleach_ipc::proto::{BootPhase, LastWords, Origin};
 pub use pleach_spawn::{Fault, Grants, Step};
 pub use program::Program;
 pub use wire::{Cause, Why};
+
+/// The code of the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
