@@ -257,8 +257,9 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         let _inside = runtime::enter(self.core.scope);
         let batch = runtime::enter_hub(self.core.hub, cx.waker());
         for done in 0..batch {
-            // Every poll counts towards the loop's next look outside, however deep it happens.
-            if done > 0 && !runtime::take_poll() {
+            // Every poll counts towards the loop's next look outside, however deep it happens. The first is done in any
+            // case: else a deep nursery would never get on.
+            if !runtime::take_poll() && done > 0 {
                 break;
             }
             let Some((slot, word)) = runtime::next_in_hub(self.core.hub) else { break };
