@@ -205,6 +205,8 @@ async fn one_run(root: &Actor, options: Options, run: u32) -> Result<Report, Err
     let took = pleach::now() - start;
     drop(observer);
 
+    // A run that was interrupted proves nothing, and fails nothing.
+    pleach::check()?;
     let Err(errors) = outcome else { return Err(Error::msg("the tree came home without an error")) };
     if errors.is_cancelled() {
         return Err(errors);

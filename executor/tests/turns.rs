@@ -1,7 +1,7 @@
 //! The loop looks outside at most every 64 polls, however deep in nurseries they happen.
 
 use pleach_executor::net::UnixStream;
-use pleach_executor::{Cancelled, checkpoint, nursery, now, run, sleep_until, stats};
+use pleach_executor::{Cancelled, checkpoint, now, nursery, run, sleep_until, stats};
 use std::cell::Cell;
 use std::io;
 use std::time::Duration;

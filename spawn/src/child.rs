@@ -202,15 +202,18 @@ impl Entries {
 
 // ---- signals and attributes
 
-/// Every disposition default, except that SIGSEGV and SIGBUS keep theirs (the message of a stack overflow) and
-/// SIGPIPE is ignored; then nothing is blocked.
+/// Every disposition default, except that SIGSEGV and SIGBUS keep theirs (the message of a stack overflow), and
+/// SIGPIPE and SIGINT are ignored; then nothing is blocked.
+///
+/// SIGINT, because a terminal sends it to the whole group, to a child that is booting as well: the parent acts on it,
+/// and cancels the child. Whoever wants to hear of it listens once it is entered.
 ///
 /// Async-signal-safe because sigaction and sigprocmask are.
 fn reset_signals() -> io::Result<()> {
     for number in 1..=libc::SIGRTMAX() {
         let action = match number {
             libc::SIGKILL | libc::SIGSTOP | libc::SIGSEGV | libc::SIGBUS => continue,
-            libc::SIGPIPE => sys::Action::Ignore,
+            libc::SIGPIPE | libc::SIGINT => sys::Action::Ignore,
             _ => sys::Action::Default,
         };
         // libc keeps the first real-time signals for itself and refuses them.

@@ -44,7 +44,8 @@ pub struct Program {
 enum End {
     Well,
     Failed(Error),
-    Interrupted,
+    /// By Ctrl-C; with what failed on the way out.
+    Interrupted(Option<Error>),
 }
 
 impl Program {
@@ -62,7 +63,7 @@ impl Program {
     /// Runs `code` as the root actor, and everything it starts. An error is printed to stderr as a tree.
     ///
     /// Exit status 0 if `code` ended well, 1 if it failed. After Ctrl-C, and when all is cleaned up, the process dies by
-    /// SIGINT.
+    /// SIGINT, also if `code` has failed on its way out. Code that ends well in spite of it has ended well.
     ///
     /// # Panics
     ///
@@ -80,7 +81,12 @@ impl Program {
                 eprintln!("{name} failed:\n{e}");
                 ExitCode::FAILURE
             }
-            End::Interrupted => raise_default(Signal::INT),
+            End::Interrupted(failed) => {
+                if let Some(e) = failed {
+                    eprintln!("{name} failed when it was interrupted:\n{e}");
+                }
+                raise_default(Signal::INT)
+            }
         }
     }
 }
@@ -102,12 +108,20 @@ async fn root(name: &str, config: Config, code: impl AsyncFnOnce(Actor) -> Resul
             signals.next().await?;
             raise_default(Signal::INT);
         });
-        let ended = scope.run(async |_| code(Actor(here)).await).await;
+        let mut interrupted = false;
+        let ended = scope
+            .run(async |scope| {
+                let ended = code(Actor(here)).await;
+                interrupted = scope.cancel_called();
+                ended
+            })
+            .await;
         n.cancel();
         Ok(match ended {
             Ok(Some(())) => End::Well,
-            Ok(None) => End::Interrupted,
-            Err(e) if e.is_cancelled() => End::Interrupted,
+            Ok(None) => End::Interrupted(None),
+            Err(e) if e.is_cancelled() => End::Interrupted(None),
+            Err(e) if interrupted => End::Interrupted(Some(e)),
             Err(e) => End::Failed(e),
         })
     })

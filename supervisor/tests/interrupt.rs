@@ -1,1 +1,219 @@
-fn main() {}
+//! Promise: Ctrl-C ends the tree in order, and the root dies by SIGINT when all below it are gone.
+//!
+//! ```text
+//!   case ─SIGINT→ root │ group │ terminal ─→ idle_tree ─lines→ "up", "ending", its books
+//!                                               └─status─→ killed by SIGINT, and no stray came up to us
+//! ```
+//!
+//! Rules:
+//! * "In order" is what the books say: all reaped by their parents, and nobody was told by a signal. The deadline of
+//!   60 s makes sure that no ladder gets that far in time.
+//! * The case signals when a line of output has said how far the tree is.
+
+mod support;
+
+use pleach::test_main::expect_strays_gone;
+use pleach_spawn::Signal;
+use std::io::Write;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use support::{Busy, Ended, GUARD, Run, assert_nothing_left, command, example, runs};
+
+pleach::test_main!(
+    #[limit(3600)]
+    sent_to_the_root_alone_it_ends_the_tree_in_order,
+    #[limit(3600)]
+    sent_to_the_whole_group_it_ends_the_tree_in_order,
+    #[limit(3600)]
+    typed_at_a_terminal_it_ends_the_tree_in_order,
+    #[limit(3600)]
+    a_deep_chain_ends_in_order,
+    #[limit(3600)]
+    a_growing_tree_ends_in_order,
+    #[limit(3600)]
+    a_growing_tree_ends_in_order_when_the_whole_group_is_signalled,
+    #[limit(3600)]
+    both_cores_busy_make_no_difference,
+    #[limit(3600)]
+    a_failing_tree_ends_as_well,
+    #[limit(3600)]
+    the_second_one_ends_the_root_at_once_and_the_tree_by_its_links,
+    #[limit(3600)]
+    leaves_that_do_not_heed_it_are_killed_by_their_parents,
+);
+
+const IN_ORDER: &str = "--breadth 2 --depth 2 --deadline 60";
+/// What `IN_ORDER` writes from the interrupt on.
+const ORDERLY_END: [&str; 2] = ["ending", "6 started, 6 reaped, 0 terminated, 0 killed"];
+
+/// Whom a signal is for.
+#[derive(Clone, Copy, Debug)]
+enum To {
+    Root,
+    /// Every process of the tree, as a terminal does it.
+    Group,
+}
+
+/// The tree in a process group of its own, which the case is not in.
+fn start(args: &str) -> Run {
+    let mut command = command("idle_tree", args);
+    command.process_group(0);
+    Run::start(command)
+}
+
+fn interrupt(run: &Run, to: To) {
+    match to {
+        To::Root => run.signal(Signal::INT),
+        To::Group => {
+            let mut kill = Command::new("sh");
+            kill.args(["-c", "kill -s INT -- -$0", &run.pid().to_string()]);
+            let status = kill.status().expect("there is a shell");
+            assert!(status.success(), "the group could not be signalled: {status}");
+        }
+    }
+}
+
+/// The tree has ended by SIGINT and left nobody.
+fn assert_interrupted(ended: &Ended) {
+    assert_eq!((ended.status.signal(), ended.stderr.as_str()), (Some(2), ""), "{ended:?}");
+    assert_nothing_left();
+}
+
+fn up_and_interrupted(to: To) {
+    for _ in 0..runs(10) {
+        let mut run = start(IN_ORDER);
+        run.wait_for("up");
+        interrupt(&run, to);
+        let ended = run.finish();
+        assert_eq!(ended.lines, ORDERLY_END, "{to:?}");
+        assert_interrupted(&ended);
+    }
+}
+
+fn sent_to_the_root_alone_it_ends_the_tree_in_order() {
+    up_and_interrupted(To::Root);
+}
+
+fn sent_to_the_whole_group_it_ends_the_tree_in_order() {
+    up_and_interrupted(To::Group);
+}
+
+fn both_cores_busy_make_no_difference() {
+    for to in [To::Root, To::Group] {
+        for _ in 0..runs(5) {
+            let mut run = start(IN_ORDER);
+            run.wait_for("up");
+            let busy = Busy::both_cores();
+            interrupt(&run, to);
+            let ended = run.finish();
+            drop(busy);
+            assert_eq!(ended.lines, ORDERLY_END, "{to:?}");
+            assert_interrupted(&ended);
+        }
+    }
+}
+
+/// script(1) gives the tree a terminal, and what is typed there goes through its line discipline.
+fn typed_at_a_terminal_it_ends_the_tree_in_order() {
+    for _ in 0..runs(5) {
+        let mut script = Command::new("script");
+        script.args(["-q", "-e", "-c", &format!("exec '{}' {IN_ORDER}", example("idle_tree").display())]);
+        script.arg("/dev/null").stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut run = Run::start(script);
+        run.wait_for("up");
+        run.stdin().write_all(b"\x03").expect("the terminal takes what is typed");
+        let ended = run.finish();
+        let said: Vec<&str> =
+            ended.lines.iter().map(|line| line.trim_end().trim_start_matches("^C")).collect();
+        assert!(said.starts_with(&ORDERLY_END), "{ended:?}");
+        // As a shell has it: killed by signal 2.
+        assert_eq!(ended.status.code(), Some(128 + 2), "{ended:?}");
+        assert_nothing_left();
+    }
+}
+
+fn a_deep_chain_ends_in_order() {
+    for to in [To::Root, To::Group] {
+        for _ in 0..runs(5) {
+            let mut run = start("--breadth 1 --depth 16 --deadline 60");
+            run.wait_for("up");
+            interrupt(&run, to);
+            let ended = run.finish();
+            assert_eq!(ended.lines, ["ending", "16 started, 16 reaped, 0 terminated, 0 killed"], "{to:?}");
+            assert_interrupted(&ended);
+        }
+    }
+}
+
+fn a_growing_tree_ends_in_order() {
+    interrupted_while_it_grows(To::Root);
+}
+
+fn a_growing_tree_ends_in_order_when_the_whole_group_is_signalled() {
+    interrupted_while_it_grows(To::Group);
+}
+
+/// Interrupts when so many actors have been seen to start, for every number of them.
+fn interrupted_while_it_grows(to: To) {
+    for _ in 0..runs(5) {
+        for seen in 1..14 {
+            let mut run = start("--breadth 2 --depth 3 --deadline 60");
+            for _ in 0..seen {
+                let line = run.line().expect("the tree grows");
+                assert!(line.starts_with("root/"), "{line}");
+            }
+            interrupt(&run, to);
+            let ended = run.finish();
+            assert_interrupted(&ended);
+            // Before its body waits the root may be cancelled without a word; its books it prints always.
+            let books = ended.lines.last().expect("there is a last line");
+            let counts: Vec<u32> = books.split(' ').filter_map(|word| word.parse().ok()).collect();
+            let &[started, reaped, terminated, killed] = counts.as_slice() else { panic!("{ended:?}") };
+            assert!(started >= seen, "{to:?}, seen {seen}: {ended:?}");
+            assert_eq!((reaped, terminated, killed), (started, 0, 0), "{to:?}, seen {seen}: {ended:?}");
+        }
+    }
+}
+
+fn a_failing_tree_ends_as_well() {
+    for to in [To::Root, To::Group] {
+        for reports in 1..=runs(10) {
+            let mut command = command("nested_errors", "--breadth 2 --depth 3 --runs 1000000 --json");
+            command.process_group(0);
+            let mut run = Run::start(command);
+            for _ in 0..1 + reports % 8 {
+                run.line().expect("a run follows the other");
+            }
+            interrupt(&run, to);
+            let ended = run.finish();
+            assert!(ended.lines.iter().all(|line| line.contains(r#""complaints":[]"#)), "{to:?}: {ended:?}");
+            assert_interrupted(&ended);
+        }
+    }
+}
+
+fn the_second_one_ends_the_root_at_once_and_the_tree_by_its_links() {
+    for to in [To::Root, To::Group] {
+        for _ in 0..runs(3) {
+            let mut run = start("--breadth 2 --depth 2 --deadline 60 --deaf");
+            run.wait_for("up");
+            interrupt(&run, to);
+            run.wait_for("ending");
+            interrupt(&run, to);
+            let ended = run.finish();
+            assert_eq!(ended.lines, [""; 0], "it had no time for its books: {to:?}");
+            assert_eq!((ended.status.signal(), ended.stderr.as_str()), (Some(2), ""), "{ended:?}");
+            let strays = expect_strays_gone(GUARD).expect("all end because their links do");
+            assert!(!strays.is_empty(), "the leaves are deaf: they outlive a root that does not wait");
+        }
+    }
+}
+
+fn leaves_that_do_not_heed_it_are_killed_by_their_parents() {
+    let mut run = start("--breadth 2 --depth 1 --deadline 2 --deaf");
+    run.wait_for("up");
+    interrupt(&run, To::Root);
+    let ended = run.finish();
+    assert_eq!(ended.lines, ["ending", "2 started, 2 reaped, 2 terminated, 2 killed"]);
+    assert_interrupted(&ended);
+}

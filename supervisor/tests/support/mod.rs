@@ -16,21 +16,22 @@
 use pleach::inventory;
 use pleach::test_main::adopt_strays;
 use pleach_spawn::{Pid, Signal, signal_descendant};
+use serde_json::Value;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// So long a tree may say nothing, or take to end after its last word. Far above all that is needed: a hang is caught,
 /// a slow machine is not.
-pub const GUARD: Duration = Duration::from_secs(60);
+pub(crate) const GUARD: Duration = Duration::from_secs(60);
 
 /// How often a case repeats what it does: as the environment says, else `small`.
-pub fn runs(small: u32) -> u32 {
+pub(crate) fn runs(small: u32) -> u32 {
     match env::var("PLEACH_RUNS") {
         Ok(text) => {
             text.parse().unwrap_or_else(|e| panic!("PLEACH_RUNS must be a number, not `{text}`: {e}"))
@@ -40,7 +41,7 @@ pub fn runs(small: u32) -> u32 {
 }
 
 /// The binary of an example of this package, which cargo builds before it runs the tests.
-pub fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let this = env::current_exe().expect("a running program has a path");
     let profile = this.parent().and_then(|deps| deps.parent()).expect("tests live in target/PROFILE/deps");
     let path = profile.join("examples").join(name);
@@ -53,37 +54,38 @@ pub fn example(name: &str) -> PathBuf {
 }
 
 /// The example with these arguments, separated by blanks.
-pub fn command(name: &str, args: &str) -> Command {
+pub(crate) fn command(name: &str, args: &str) -> Command {
     let mut command = Command::new(example(name));
     command.args(args.split_whitespace()).stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
 /// A program that runs below this case.
-pub struct Run {
+pub(crate) struct Run {
     child: Child,
     lines: Receiver<String>,
     stderr: Option<Receiver<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// What is known of a [`Run`] when it is over.
 #[derive(Debug)]
-pub struct Ended {
-    pub status: ExitStatus,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
     /// The lines of its output that [`Run::line`] had not given out.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// Empty unless it was to be collected.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Run {
     /// Starts it with its standard output on a pipe that is read all the time; its standard error too if it is piped.
-    pub fn start(mut command: Command) -> Run {
+    pub(crate) fn start(mut command: Command) -> Run {
         adopt_strays().expect("a process may become a subreaper");
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program can be started");
         let (sender, lines) = channel();
         let stdout = child.stdout.take().expect("it is piped");
-        thread::spawn(move || {
+        let mut readers = vec![thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let line = line.expect("a pipe can be read, and what comes is text");
                 // The case has given up.
@@ -91,30 +93,30 @@ impl Run {
                     return;
                 }
             }
-        });
+        })];
         let stderr = child.stderr.take().map(|mut stderr| {
             let (sender, text) = channel();
-            thread::spawn(move || {
+            readers.push(thread::spawn(move || {
                 let mut all = Vec::new();
                 stderr.read_to_end(&mut all).expect("a pipe can be read");
                 let _ = sender.send(String::from_utf8_lossy(&all).into_owned());
-            });
+            }));
             text
         });
-        Run { child, lines, stderr }
+        Run { child, lines, stderr, readers }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What goes to its standard input, if that is piped.
-    pub fn stdin(&mut self) -> &mut std::process::ChildStdin {
+    pub(crate) fn stdin(&mut self) -> &mut std::process::ChildStdin {
         self.child.stdin.as_mut().expect("its standard input was piped")
     }
 
     /// The next line of its output; none when no process that could write is left.
-    pub fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(GUARD) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -123,7 +125,7 @@ impl Run {
     }
 
     /// Reads on until a line is this one.
-    pub fn wait_for(&mut self, wanted: &str) {
+    pub(crate) fn wait_for(&mut self, wanted: &str) {
         loop {
             match self.line() {
                 Some(line) if line == wanted => return,
@@ -134,12 +136,12 @@ impl Run {
     }
 
     /// A signal for the process itself. It cannot hit another: only [`Run::finish`] takes its status.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         send(self.pid(), signal).expect("a child that was not waited for can be sent a signal");
     }
 
     /// Waits until the output is closed by all, and for the process.
-    pub fn finish(mut self) -> Ended {
+    pub(crate) fn finish(mut self) -> Ended {
         let mut lines = Vec::new();
         while let Some(line) = self.line() {
             lines.push(line);
@@ -149,12 +151,15 @@ impl Run {
             Err(_) => hang("standard error was not closed"),
         });
         let status = wait(&mut self.child);
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader has no reason to panic");
+        }
         Ended { status, lines, stderr: stderr.unwrap_or_default() }
     }
 }
 
 /// The status of a child that is to end by itself.
-pub fn wait(child: &mut Child) -> ExitStatus {
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     let give_up = pleach::now() + GUARD;
     loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
@@ -173,12 +178,51 @@ fn pause() {
 }
 
 /// The tree has left nothing: neither a child nor a stray that became one.
-pub fn assert_nothing_left() {
+pub(crate) fn assert_nothing_left() {
     assert!(inventory::no_children(), "left behind:\n{}", describe(&below(std::process::id())));
 }
 
+/// Waits until a process is in this state of proc_pid_stat(5).
+pub(crate) fn until_state(pid: u32, state: char) {
+    let give_up = pleach::now() + GUARD;
+    while !field(pid, "State:").is_some_and(|text| text.starts_with(state)) {
+        if pleach::now() >= give_up {
+            hang(&format!("process {pid} did not come to state {state}"));
+        }
+        pause();
+    }
+}
+
+/// Hears `nested_errors --json` to its end: exit status 0, and of every run a report without complaint whose sums are
+/// right. `shape` is breadth and depth.
+pub(crate) fn comes_home(mut run: Run, shape: (u64, u32), all_fail: bool, runs: u32) {
+    let (breadth, depth) = shape;
+    let leaves = breadth.pow(depth);
+    let actors: u64 = (1..=depth).map(|level| breadth.pow(level)).sum();
+    let mut reports = 0;
+    while let Some(line) = run.line() {
+        reports += 1;
+        let report: Value =
+            serde_json::from_str(line.trim_end()).unwrap_or_else(|e| panic!("`{line}` is no JSON: {e}"));
+        assert_eq!(report["complaints"], Value::Array(Vec::new()), "{line}");
+        assert_eq!(report["run"], reports, "{line}");
+        let number =
+            |key: &str| report[key].as_u64().unwrap_or_else(|| panic!("no number `{key}` in {line}"));
+        let (failed, cancelled) = (number("leaves_failed"), number("leaves_cancelled"));
+        assert_eq!(failed + cancelled, leaves, "{line}");
+        assert!(failed >= 1, "somebody must have failed first: {line}");
+        assert!(number("actors_started") <= actors, "{line}");
+        if all_fail {
+            assert_eq!((failed, number("actors_started")), (leaves, actors), "{line}");
+        }
+    }
+    let ended = run.finish();
+    assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(0), ""), "after {reports} runs");
+    assert_eq!(reports, runs, "one line per run");
+}
+
 /// Sends a signal to a process below this one; an error if it is gone.
-pub fn send(pid: u32, signal: Signal) -> std::io::Result<()> {
+pub(crate) fn send(pid: u32, signal: Signal) -> std::io::Result<()> {
     signal_descendant(Pid::from_raw(i32::try_from(pid).expect("a process id")), signal)
 }
 
@@ -194,14 +238,14 @@ fn hang(what: &str) -> ! {
 }
 
 /// Every process below `root`, parents before their children.
-pub fn below(root: u32) -> Vec<u32> {
+pub(crate) fn below(root: u32) -> Vec<u32> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc can be listed") {
         let Some(pid) = entry.ok().and_then(|e| e.file_name().to_str()?.parse::<u32>().ok()) else {
             continue;
         };
         // It may have ended since it was listed.
-        let Some(parent) = field(pid, "PPid:").and_then(|text| text.parse().ok()) else { continue };
+        let Some(parent) = field(pid, "PPid:").and_then(|text| text.parse::<u32>().ok()) else { continue };
         parents.push((pid, parent));
     }
     let mut found = vec![root];
@@ -232,10 +276,10 @@ fn describe(pids: &[u32]) -> String {
 }
 
 /// Two programs that take all the time they get, until this is dropped.
-pub struct Busy(Vec<Child>);
+pub(crate) struct Busy(Vec<Child>);
 
 impl Busy {
-    pub fn both_cores() -> Busy {
+    pub(crate) fn both_cores() -> Busy {
         let spin = || {
             let mut command = Command::new("sh");
             command.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
