@@ -244,7 +244,7 @@ where
     let entry = move |born: Born, grants: Granted<G>| {
         boot::live(born, cradle, grants, async move |actor, grants| {
             let value = code(actor, grants).await?;
-            codec::encode(&value).map_err(|e| Error::new(e))
+            codec::encode(&value).map_err(Error::new)
         })
     };
     let forked = match pleach_spawn::fork(plan, grants, entry).await {

@@ -104,7 +104,7 @@ async fn root(name: &str, config: Config, code: impl AsyncFnOnce(Actor) -> Resul
         let signals = &mut signals;
         n.spawn(async move {
             signals.next().await?;
-            handle.cancel_because(Cause::new("", Why::Interrupt));
+            handle.cancel_because(Cause::arc("", Why::Interrupt));
             signals.next().await?;
             raise_default(Signal::INT);
         });

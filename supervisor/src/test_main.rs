@@ -17,7 +17,7 @@
 //! * One case at a time, so that everything that is left behind belongs to the case that has just ended. (nextest
 //!   starts one runner per case, and those do run side by side.)
 //! * The runner's own threads move bytes and wait; only the case process runs the code under test.
-//! * [`args`], [`verdict`] and [`report`] are pure. [`os`] alone calls the layer that may use system calls.
+//! * `args`, `verdict` and `report` are pure. `os` alone calls the layer that may use system calls.
 //!
 //! Not here: macros for assertions, fixtures, parametrised cases. Write functions.
 

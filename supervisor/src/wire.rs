@@ -28,7 +28,7 @@ pub(crate) fn nanos(d: Duration) -> u64 {
 pub struct Cause(WireCause);
 
 impl Cause {
-    pub(crate) fn new(by: &str, why: Why) -> Arc<dyn CancelCause> {
+    pub(crate) fn arc(by: &str, why: Why) -> Arc<dyn CancelCause> {
         Arc::new(Cause(WireCause { by: by.to_owned(), why }))
     }
 

@@ -155,7 +155,7 @@ fn a_growing_tree_ends_in_order_when_the_whole_group_is_signalled() {
 
 /// Interrupts when so many actors have been seen to start, for every number of them.
 fn interrupted_while_it_grows(to: To) {
-    for _ in 0..runs(5) {
+    for _ in 0..runs(2) {
         for seen in 1..14 {
             let mut run = start("--breadth 2 --depth 3 --deadline 60");
             for _ in 0..seen {

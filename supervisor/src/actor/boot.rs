@@ -113,15 +113,13 @@ async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle) -> Booted {
     if say(channel, &hello).await.is_err() {
         return Booted::ParentGone;
     }
-    let spec = loop {
-        match channel.recv().await {
-            Ok(Some(m)) => match machine.handle(m) {
-                Ok(ChildStep::Prepare(spec)) => break spec,
-                Ok(ChildStep::Cancel(cancel)) => return Booted::Cancelled(cancel.request),
-                Err(e) => return Booted::Failed(std::io::Error::other(e.to_string()), "the handshake"),
-            },
-            Ok(None) | Err(_) => return Booted::ParentGone,
-        }
+    let spec = match channel.recv().await {
+        Ok(Some(m)) => match machine.handle(m) {
+            Ok(ChildStep::Prepare(spec)) => spec,
+            Ok(ChildStep::Cancel(cancel)) => return Booted::Cancelled(cancel.request),
+            Err(e) => return Booted::Failed(std::io::Error::other(e.to_string()), "the handshake"),
+        },
+        Ok(None) | Err(_) => return Booted::ParentGone,
     };
     born.step(Step::Spec);
     channel.open(spec.limits);
@@ -211,7 +209,7 @@ async fn read_link(here: Rc<Here>, scope: ScopeHandle) -> Result<(), Error> {
             }
             Ok(Some(_)) => {
                 // The parent is of our own image and sends nothing else; one that does is no parent to obey.
-                scope.cancel_because(Cause::new("", Why::ParentLost));
+                scope.cancel_because(Cause::arc("", Why::ParentLost));
                 return Ok(());
             }
             Err(ChannelError::Cancelled(c)) => return Err(c.into()),
@@ -224,7 +222,7 @@ async fn read_link(here: Rc<Here>, scope: ScopeHandle) -> Result<(), Error> {
 async fn orphaned(here: &Here, scope: &ScopeHandle) -> Result<(), Error> {
     let grace = here.config.orphan_grace;
     here.deadline.set(Some(pleach_executor::now() + grace));
-    scope.cancel_because(Cause::new("", Why::ParentLost));
+    scope.cancel_because(Cause::arc("", Why::ParentLost));
     sleep(grace).await?;
     exit_now(UNTOLD)
 }
@@ -237,7 +235,7 @@ async fn heed_signals(here: Rc<Here>, mut signals: Signals, scope: ScopeHandle) 
             Signal::TERM => {
                 let deadline = here.deadline.get().unwrap_or(pleach_executor::now() + here.config.cancel);
                 here.deadline.set(Some(deadline));
-                scope.cancel_because(Cause::new("", Why::Other("SIGTERM".to_owned())));
+                scope.cancel_because(Cause::arc("", Why::Other("SIGTERM".to_owned())));
             }
             Signal::CONT => return orphaned(&here, &scope).await,
             _ => {}

@@ -61,12 +61,11 @@ impl Shared {
     /// The cause for a reason of this nursery: a failure is named.
     pub(crate) fn cause(&self, here: &Here, reason: &Reason) -> WireCause {
         let mut cause = wire::cause_of(reason, here.id.path());
-        if let (Why::SiblingFailed { origin, summary }, Some(first)) =
-            (&mut cause.why, &*self.first_failure.borrow())
+        if let Why::SiblingFailed { origin, summary } = &mut cause.why
+            && origin.is_empty()
+            && let Some(first) = &*self.first_failure.borrow()
         {
-            if origin.is_empty() {
-                (*origin, *summary) = first.clone();
-            }
+            (*origin, *summary) = first.clone();
         }
         cause
     }
@@ -77,6 +76,7 @@ impl Shared {
 }
 
 /// Something happened to the child.
+#[expect(clippy::large_enum_variant, reason = "made and taken apart in one place, once an event")]
 enum Step {
     Message(Message),
     LinkEnded(Option<ChannelError>),
@@ -159,7 +159,7 @@ impl Watch {
         let scope = CancelScope::new();
         let seen: Result<Option<()>, Cancelled> = scope
             .run(async |scope| {
-                while !(self.exited && !self.link_open) {
+                while !self.exited || self.link_open {
                     if self.climb_down() == Some(Action::Report) {
                         break;
                     }
