@@ -179,9 +179,16 @@ impl Failure for io::Error {
     }
 }
 
+/// Is this one of the types in which a `Cancelled` of ours travels?
+fn carries_cancelled(e: &(dyn Error + 'static)) -> bool {
+    e.is::<Cancelled>()
+        || e.downcast_ref::<io::Error>().is_some_and(Failure::is_cancelled)
+        || matches!(e.downcast_ref(), Some(crate::fd::ReadyError::Cancelled(_)))
+}
+
 impl Failure for Box<dyn Error + Send + Sync> {
     fn is_cancelled(&self) -> bool {
-        self.is::<Cancelled>() || self.downcast_ref::<io::Error>().is_some_and(Failure::is_cancelled)
+        carries_cancelled(&**self)
     }
     fn merge(all: Failures<Self>) -> Self {
         Box::new(all)
@@ -191,8 +198,10 @@ impl Failure for Box<dyn Error + Send + Sync> {
 #[cfg(feature = "anyhow")]
 impl Failure for anyhow::Error {
     fn is_cancelled(&self) -> bool {
-        // `is` sees through any number of contexts; an io::Error hides its payload from `source()`.
-        self.is::<Cancelled>() || self.downcast_ref::<io::Error>().is_some_and(Failure::is_cancelled)
+        // `is` sees through any number of contexts; the others hide the signal inside themselves.
+        self.is::<Cancelled>()
+            || self.downcast_ref::<io::Error>().is_some_and(Failure::is_cancelled)
+            || matches!(self.downcast_ref(), Some(crate::fd::ReadyError::Cancelled(_)))
     }
     fn merge(all: Failures<Self>) -> Self {
         anyhow::Error::new(all)

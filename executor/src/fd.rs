@@ -2,63 +2,40 @@
 //!
 //! ```text
 //!   AsyncFd::new(fd) ─► registered once ─► readable().await ─► try the call ─► would block? clear_readable, again
+//!                                                └ or try_io: the call and the clearing in one
 //! ```
 //!
 //! Rules:
-//! * Readiness is an event that is remembered: it holds until [`AsyncFd::clear_readable`] (or `try_io` with
-//!   `WouldBlock`) says that it is used up.
-//! * Deregistered before it is closed. Inherited by a forked child it forgets itself: the number is not ours there.
+//! * Readiness is an event that is remembered: it holds until [`AsyncFd::clear_readable`] (or [`AsyncFd::try_io`] with
+//!   `WouldBlock`) says that it is used up. It may be false: another process can have taken what was there.
+//! * Deregistered before it is closed.
+//! * **One Run**: a token means something to the reactor of its run only. Operations panic elsewhere; destructors leave
+//!   a reactor that is not theirs alone.
+//! * **Forgets Itself**: inherited by a forked child it closes nothing. The child's prelude has closed the number, and
+//!   what it names now is somebody else's.
+
+mod error;
+
+pub use crate::reactor::Direction;
+pub use error::ReadyError;
 
 use crate::checkpoint::Wait;
-use crate::error::Cancelled;
-use crate::reactor::{Direction, PollReady, Token};
+use crate::reactor::{PollReady, Reactor, Token};
 use crate::runtime::{self, RunKey};
 use std::cell::Cell;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::task::{Context, Poll};
-
-/// Why waiting for a descriptor ended without readiness.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ReadyError {
-    /// The scope around the caller is cancelled: hand it back with `?`.
-    Cancelled(Cancelled),
-    /// Another task waits for the same direction of the same descriptor: give each direction one owner.
-    Busy,
-}
-
-impl From<Cancelled> for ReadyError {
-    fn from(c: Cancelled) -> Self {
-        ReadyError::Cancelled(c)
-    }
-}
-
-impl From<ReadyError> for io::Error {
-    fn from(e: ReadyError) -> Self {
-        match e {
-            ReadyError::Cancelled(c) => c.into(),
-            e @ ReadyError::Busy => io::Error::new(io::ErrorKind::ResourceBusy, e),
-        }
-    }
-}
-
-impl fmt::Display for ReadyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReadyError::Cancelled(c) => c.fmt(f),
-            ReadyError::Busy => f.write_str("another task waits for this direction of this descriptor"),
-        }
-    }
-}
-
-impl std::error::Error for ReadyError {}
 
 /// A descriptor whose readiness can be awaited. It owns what it is made of, and closes it on drop.
 ///
 /// The descriptor's flags stay as they are: one that blocks may be used right after it was said to be ready, once.
+///
+/// A type without a destructor (`BorrowedFd`, `&File`) does not own its descriptor: then the number stays open in a
+/// forked child, as its owner's. Every other type is taken to own it.
 ///
 /// ```
 /// use pleach_executor::{fd::AsyncFd, run};
@@ -77,6 +54,8 @@ pub struct AsyncFd<T: AsFd> {
     token: Token,
     run: RunKey,
     waits: Cell<u64>,
+    /// Not `Send`: the key of a run is one of its thread's.
+    _thread: PhantomData<*const ()>,
 }
 
 impl<T: AsFd> AsyncFd<T> {
@@ -84,7 +63,9 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Of `epoll_ctl(2)`: `EPERM` for a regular file, which is always ready and cannot be waited for.
+    /// Of `epoll_ctl(2)`, at once: `EBADF` for a closed number, `EEXIST` for one that is registered already. Kind
+    /// `Unsupported` for a regular file or a directory: these are always ready and cannot be waited for. `inner` is
+    /// dropped then.
     ///
     /// # Panics
     ///
@@ -92,9 +73,8 @@ impl<T: AsFd> AsyncFd<T> {
     #[track_caller]
     pub fn new(inner: T) -> io::Result<Self> {
         let run = runtime::run_key();
-        let fd = inner.as_fd().as_raw_fd();
-        let token = runtime::with_reactor(|r| r.register(fd, true))??;
-        Ok(AsyncFd { inner: Some(inner), token, run, waits: Cell::new(0) })
+        let token = register(&inner)?;
+        Ok(AsyncFd { inner: Some(inner), token, run, waits: Cell::new(0), _thread: PhantomData })
     }
 
     /// The same for a descriptor that may still be in blocking mode: makes it non-blocking first.
@@ -103,7 +83,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Of `fcntl(2)` and `epoll_ctl(2)`.
+    /// Of `fcntl(2)`; else as [`AsyncFd::new`].
     ///
     /// # Panics
     ///
@@ -122,13 +102,15 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Of `op`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task reads.
+    /// Of `op`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task reads; `NotConnected` after
+    /// [`AsyncFd::end_waits`].
     ///
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn read_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.io(Direction::Read, op).await
+    #[track_caller]
+    pub fn read_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> impl Future<Output = io::Result<R>> {
+        self.io(Direction::Read, op)
     }
 
     /// Does a write, waiting until it does not say `WouldBlock`. For descriptors in non-blocking mode.
@@ -139,13 +121,15 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Of `op`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task writes.
+    /// Of `op`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task writes; `NotConnected` after
+    /// [`AsyncFd::end_waits`].
     ///
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn write_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.io(Direction::Write, op).await
+    #[track_caller]
+    pub fn write_with<R>(&self, op: impl FnMut(&T) -> io::Result<R>) -> impl Future<Output = io::Result<R>> {
+        self.io(Direction::Write, op)
     }
 
     /// What it is made of.
@@ -192,19 +176,22 @@ impl<T: AsFd> AsyncFd<T> {
     }
 
     /// In a forked child, for a value that was granted to it: registers the inherited number with this process' run.
+    /// In the run it belongs to it does nothing.
     ///
     /// # Errors
     ///
-    /// Of `epoll_ctl(2)`.
+    /// As [`AsyncFd::new`]. Then it stays what it was: inherited, and forgotten on drop.
     ///
     /// # Panics
     ///
     /// Outside a run.
+    #[track_caller]
     pub fn adopt(&mut self) -> io::Result<()> {
         let run = runtime::run_key();
-        let fd = self.number();
-        self.token = runtime::with_reactor(|r| r.register(fd, true))??;
-        self.run = run;
+        if run != self.run {
+            self.token = register(self.inner())?;
+            self.run = run;
+        }
         Ok(())
     }
 
@@ -221,8 +208,9 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn readable(&self) -> Result<(), ReadyError> {
-        self.ready(Direction::Read).await
+    #[track_caller]
+    pub fn readable(&self) -> impl Future<Output = Result<(), ReadyError>> {
+        self.wait(Direction::Read, |_| Ok(()))
     }
 
     /// Waits until it can be written, or has hung up or broken, which writing finds out.
@@ -238,8 +226,9 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn writable(&self) -> Result<(), ReadyError> {
-        self.ready(Direction::Write).await
+    #[track_caller]
+    pub fn writable(&self) -> impl Future<Output = Result<(), ReadyError>> {
+        self.wait(Direction::Write, |_| Ok(()))
     }
 
     /// Says that a read would have blocked: it is not readable until the next event.
@@ -252,37 +241,24 @@ impl<T: AsFd> AsyncFd<T> {
         self.clear(Direction::Write);
     }
 
-    async fn ready(&self, direction: Direction) -> Result<(), ReadyError> {
-        self.io(direction, |_| Ok(())).await.map_err(|e| match e.downcast::<Cancelled>() {
-            Ok(c) => ReadyError::Cancelled(c),
-            Err(_) => ReadyError::Busy,
-        })
-    }
-
-    fn clear(&self, direction: Direction) {
-        runtime::if_reactor(|r| r.clear_ready(self.token, direction));
-    }
-
-    /// Does `op` when the direction is ready, again until it does not say `WouldBlock`.
-    pub(crate) async fn io<R>(
-        &self,
-        direction: Direction,
-        mut op: impl FnMut(&T) -> io::Result<R>,
-    ) -> io::Result<R> {
-        runtime::require_run(self.run, "descriptor");
-        let waiting = Waiting { fd: self, direction, wait: self.waits.get() };
-        self.waits.set(waiting.wait + 1);
-        let mut wait = Wait::new();
-        poll_fn(|cx| wait.poll(cx, |cx| waiting.attempt(cx, &mut op))).await?
-    }
-
-    /// Does `op` at once, without waiting; `None` if it would block.
-    pub(crate) fn try_io<R>(
+    /// Does `op`, which must not block, at once. `None` if it would block; then the direction is not ready until the
+    /// next event.
+    ///
+    /// # Errors
+    ///
+    /// Of `op`.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn try_io<R>(
         &self,
         direction: Direction,
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<Option<R>> {
-        match op(self.get_ref()) {
+        runtime::require_run(self.run, "descriptor");
+        match op(self.inner()) {
             Ok(r) => Ok(Some(r)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 self.clear(direction);
@@ -292,14 +268,70 @@ impl<T: AsFd> AsyncFd<T> {
         }
     }
 
-    fn deregister(&self) {
-        if !runtime::is_current_epoch(self.run) {
-            return;
+    /// Ends every wait for it, now and from now on, with [`ReadyError::Closed`]. It is closed on drop, as ever.
+    ///
+    /// For an owner that is about to close what others hold by reference. Source: trio's `notify_closing`.
+    pub fn end_waits(&self) {
+        self.deregister();
+    }
+
+    /// Does `op` when the direction is ready, again until it does not say `WouldBlock`.
+    #[track_caller]
+    pub(crate) fn io<R>(
+        &self,
+        direction: Direction,
+        op: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        let wait = self.wait(direction, op);
+        async { wait.await.map_err(io::Error::from) }
+    }
+
+    #[track_caller]
+    fn wait<R>(
+        &self,
+        direction: Direction,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = Result<R, ReadyError>> {
+        runtime::require_run(self.run, "descriptor");
+        async move {
+            let waiting = Waiting { fd: self, direction, wait: self.waits.get() };
+            self.waits.set(waiting.wait + 1);
+            let mut wait = Wait::new();
+            poll_fn(|cx| wait.poll(cx, |cx| waiting.attempt(cx, &mut op))).await?
         }
+    }
+
+    fn clear(&self, direction: Direction) {
+        self.if_reactor(|r| r.clear_ready(self.token, direction));
+    }
+
+    fn deregister(&self) {
         let mut waiters = [None, None];
-        runtime::if_reactor(|r| waiters = r.deregister(self.token));
+        self.if_reactor(|r| waiters = r.deregister(self.token));
         waiters.into_iter().flatten().for_each(std::task::Waker::wake);
     }
+
+    /// One Run: with the reactor the token is from, if that is there still.
+    fn if_reactor(&self, f: impl FnOnce(&mut Reactor)) {
+        runtime::if_reactor(|r| {
+            if r.run() == self.run {
+                f(r);
+            }
+        });
+    }
+}
+
+#[track_caller]
+fn register<T: AsFd>(inner: &T) -> io::Result<Token> {
+    let fd = inner.as_fd().as_raw_fd();
+    let owned = std::mem::needs_drop::<T>();
+    runtime::with_reactor(|r| r.register(fd, owned))?.map_err(|e| match e.raw_os_error() {
+        Some(libc::EPERM) => io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this descriptor is always ready (a regular file or a directory) and cannot be waited for: use a thread",
+        ),
+        _ => e,
+    })
 }
 
 /// One wait for one direction; leaves the reactor when it is over.
@@ -314,23 +346,24 @@ impl<T: AsFd> Waiting<'_, T> {
         &self,
         cx: &mut Context<'_>,
         op: &mut impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
+    ) -> Poll<Result<R, ReadyError>> {
+        runtime::require_run(self.fd.run, "descriptor");
         loop {
             let polled =
                 runtime::with_reactor(|r| r.poll_ready(self.fd.token, self.direction, self.wait, cx.waker()));
             let (ready, before) = match polled {
                 Ok(polled) => polled,
-                Err(e) => return Poll::Ready(Err(e)),
+                Err(e) => return Poll::Ready(Err(ReadyError::Io(e))),
             };
             drop(before);
             match ready {
                 PollReady::Pending => return Poll::Pending,
-                PollReady::Busy => return Poll::Ready(Err(ReadyError::Busy.into())),
-                PollReady::Gone => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-                PollReady::Ready => match op(self.fd.get_ref()) {
+                PollReady::Busy => return Poll::Ready(Err(ReadyError::Busy)),
+                PollReady::Gone => return Poll::Ready(Err(ReadyError::Closed)),
+                PollReady::Ready => match op(self.fd.inner()) {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.fd.clear(self.direction),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    r => return Poll::Ready(r),
+                    r => return Poll::Ready(r.map_err(ReadyError::Io)),
                 },
             }
         }
@@ -339,18 +372,16 @@ impl<T: AsFd> Waiting<'_, T> {
 
 impl<T: AsFd> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
-        if runtime::is_current_epoch(self.fd.run) {
-            let mut waker = None;
-            runtime::if_reactor(|r| waker = r.leave(self.fd.token, self.direction, self.wait));
-            drop(waker);
-        }
+        let mut waker = None;
+        self.fd.if_reactor(|r| waker = r.leave(self.fd.token, self.direction, self.wait));
+        drop(waker);
     }
 }
 
 impl<T: AsFd> Drop for AsyncFd<T> {
     fn drop(&mut self) {
-        // A forked child's prelude has closed this number; what it names there now is somebody else's.
         if !runtime::is_current_epoch(self.run) {
+            // Forgets Itself.
             std::mem::forget(self.inner.take());
         } else if self.inner.is_some() {
             self.deregister();
@@ -363,3 +394,6 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
         f.debug_struct("AsyncFd").field("inner", &self.inner).field("token", &self.token).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

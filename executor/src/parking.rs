@@ -6,22 +6,26 @@
 //! ```
 //!
 //! Rules:
+//! * **In Line at Once**: the first poll of [`ParkingLot::park`] queues, even if the task's budget then makes it yield.
+//!   What the caller has checked just before the call still holds when it is in line, so no release is missed.
 //! * Released is a fact in the queue, not a wake: a spurious poll releases nobody.
-//! * A release that meets a future which is then dropped unpolled passes on to the next in the queue.
+//! * A release by [`ParkingLot::unpark`] is a hand-off: if the future that got it is dropped unpolled, it passes on to
+//!   the next in line. One by [`ParkingLot::unpark_all`] is an announcement, and ends with who heard it.
+
+pub(crate) mod list;
 
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
+use list::{List, Place};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-#[derive(Default)]
-struct Queue {
-    next: u64,
-    /// By ticket, so by age. A ticket that is not in here has been released.
-    parked: BTreeMap<u64, Waker>,
+/// One waiting task. In line exactly as long as it is `Parked`.
+enum Parked {
+    Parked(Waker),
+    Released { pass_on: bool },
 }
 
 /// A fair wait queue that tolerates cancellation. Source: trio's `ParkingLot`.
@@ -39,7 +43,7 @@ struct Queue {
 /// ```
 #[derive(Default)]
 pub struct ParkingLot {
-    queue: RefCell<Queue>,
+    line: RefCell<List<Parked>>,
 }
 
 impl ParkingLot {
@@ -49,42 +53,45 @@ impl ParkingLot {
         Self::default()
     }
 
-    /// Waits until released.
+    /// Waits until released. It is in line when its first poll returns, and always waits for a release that comes
+    /// after that.
     ///
     /// # Cancellation
     ///
-    /// A checkpoint always; **Loses place**.
+    /// A checkpoint always; **Loses place**. A release that reaches a future which never runs again goes to the next in
+    /// line (see [`unpark`](ParkingLot::unpark)).
     ///
     /// # Errors
     ///
     /// [`Cancelled`] if the scope around the call is cancelled.
     pub async fn park(&self) -> Result<(), Cancelled> {
-        let mut ticket = Ticket { lot: self, number: None };
+        let mut ticket = Ticket { lot: self, place: None };
         let mut wait = Wait::new();
-        poll_fn(|cx| wait.poll(cx, |cx| ticket.poll(cx.waker()))).await
+        poll_fn(|cx| {
+            // In Line at Once. In a cancelled scope the ticket goes again before anybody else can see it.
+            ticket.place.get_or_insert_with(|| ticket.lot.join(cx.waker()));
+            wait.poll(cx, |cx| ticket.poll(cx.waker()))
+        })
+        .await
     }
 
-    /// Releases the `n` oldest, or all if there are fewer; says how many.
+    /// Releases the `n` oldest, or all if there are fewer; says how many. Those who park meanwhile are not among them.
+    ///
+    /// Each release is handed to one waiting task: if that task's wait is dropped before it ran, the next in line gets
+    /// it.
     pub fn unpark(&self, n: usize) -> usize {
-        let mut released = 0;
-        while released < n {
-            let oldest = self.queue.borrow_mut().parked.pop_first();
-            let Some((_, waker)) = oldest else { break };
-            released += 1;
-            waker.wake();
-        }
-        released
+        self.release(n, true)
     }
 
-    /// Releases all.
+    /// Releases all who wait now; says how many. Nothing is passed on.
     pub fn unpark_all(&self) -> usize {
-        self.unpark(usize::MAX)
+        self.release(usize::MAX, false)
     }
 
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.queue.borrow().parked.len()
+        self.line.borrow().len()
     }
 
     /// Does nobody wait?
@@ -92,33 +99,49 @@ impl ParkingLot {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    fn join(&self, waker: &Waker) -> Place {
+        self.line.borrow_mut().push(Parked::Parked(waker.clone()))
+    }
+
+    fn release(&self, n: usize, pass_on: bool) -> usize {
+        // A foreign waker may run anything, a new `park` too: the count is taken before.
+        let n = n.min(self.len());
+        for released in 0..n {
+            let waker = {
+                let mut line = self.line.borrow_mut();
+                let Some(oldest) = line.take_first() else { return released };
+                match std::mem::replace(oldest, Parked::Released { pass_on }) {
+                    Parked::Parked(waker) => waker,
+                    Parked::Released { .. } => unreachable!("in line exactly as long as parked"),
+                }
+            };
+            waker.wake();
+        }
+        n
+    }
 }
 
 /// A place in the queue.
 struct Ticket<'a> {
     lot: &'a ParkingLot,
-    number: Option<u64>,
+    place: Option<Place>,
 }
 
 impl Ticket<'_> {
     fn poll(&mut self, waker: &Waker) -> Poll<()> {
-        let mut q = self.lot.queue.borrow_mut();
-        let Some(number) = self.number else {
-            let number = q.next;
-            q.next += 1;
-            q.parked.insert(number, waker.clone());
-            self.number = Some(number);
-            return Poll::Pending;
-        };
-        let before = match q.parked.get_mut(&number) {
-            Some(w) if w.will_wake(waker) => None,
-            Some(w) => Some(std::mem::replace(w, waker.clone())),
-            None => {
-                self.number = None;
+        let mut line = self.lot.line.borrow_mut();
+        let place = self.place.as_ref().expect("In Line at Once");
+        let before = match line.get(place) {
+            Parked::Released { .. } => {
+                let place = self.place.take().expect("just looked at");
+                let _ = line.remove(place);
                 return Poll::Ready(());
             }
+            Parked::Parked(w) if w.will_wake(waker) => return Poll::Pending,
+            Parked::Parked(w) => std::mem::replace(w, waker.clone()),
         };
-        drop(q);
+        drop(line);
         drop(before);
         Poll::Pending
     }
@@ -126,10 +149,9 @@ impl Ticket<'_> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let Some(number) = self.number else { return };
-        let waiting = self.lot.queue.borrow_mut().parked.remove(&number);
-        if waiting.is_none() {
-            // Released, and never polled again: the release is the next one's.
+        let Some(place) = self.place.take() else { return };
+        let left = self.lot.line.borrow_mut().remove(place);
+        if let Parked::Released { pass_on: true } = left {
             self.lot.unpark(1);
         }
     }
@@ -144,8 +166,20 @@ impl fmt::Debug for ParkingLot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CancelScope, checkpoint, nursery, run};
+    use crate::{CancelScope, check, checkpoint, nursery, run, yield_now};
     use std::future::Future;
+    use std::pin::Pin;
+
+    type Parking<'a> = Pin<Box<dyn Future<Output = Result<(), Cancelled>> + 'a>>;
+
+    fn parking(lot: &ParkingLot) -> Parking<'_> {
+        Box::pin(lot.park())
+    }
+
+    /// Polls it once; `true` if it is ready.
+    async fn poll_once(fut: &mut Parking<'_>) -> bool {
+        poll_fn(|cx| Poll::Ready(fut.as_mut().poll(cx).is_ready())).await
+    }
 
     #[test]
     fn releases_the_oldest_first() {
@@ -206,20 +240,86 @@ mod tests {
     }
 
     #[test]
-    fn a_release_of_a_dropped_future_passes_on() {
+    fn a_hand_off_to_a_dropped_future_passes_on_in_order() {
         let lot = ParkingLot::new();
         run(async {
-            let mut first = Box::pin(lot.park());
-            let mut second = Box::pin(lot.park());
-            poll_fn(|cx| {
-                assert!(first.as_mut().poll(cx).is_pending() && second.as_mut().poll(cx).is_pending());
-                Poll::Ready(())
-            })
-            .await;
-            lot.unpark(1);
-            drop(first);
-            second.await.unwrap();
+            let (mut a, mut b, mut c) = (parking(&lot), parking(&lot), parking(&lot));
+            for f in [&mut a, &mut b, &mut c] {
+                assert!(!poll_once(f).await);
+            }
+            assert_eq!(lot.unpark(1), 1);
+            drop(a);
+            assert_eq!(lot.len(), 1);
+            assert!(!poll_once(&mut c).await);
+            b.await.unwrap();
+            drop(c);
         });
         assert!(lot.is_empty());
+    }
+
+    #[test]
+    fn an_announcement_is_not_passed_on_to_later_ones() {
+        let lot = ParkingLot::new();
+        run(async {
+            let (mut early, mut late) = (parking(&lot), parking(&lot));
+            assert!(!poll_once(&mut early).await);
+            assert_eq!(lot.unpark_all(), 1);
+            assert!(!poll_once(&mut late).await);
+            drop(early);
+            assert_eq!(lot.len(), 1);
+            assert!(!poll_once(&mut late).await);
+        });
+    }
+
+    #[test]
+    fn a_release_that_is_there_wins_over_a_cancellation() {
+        let lot = ParkingLot::new();
+        let r: Result<Option<()>, Cancelled> = run(async {
+            CancelScope::new()
+                .run(async |scope| {
+                    let mut parked = parking(&lot);
+                    assert!(!poll_once(&mut parked).await);
+                    lot.unpark(1);
+                    scope.cancel();
+                    parked.await.unwrap();
+                    check()
+                })
+                .await
+        });
+        assert!(matches!(r, Ok(None)));
+    }
+
+    #[test]
+    fn spurious_polls_release_nobody() {
+        let lot = ParkingLot::new();
+        run(async {
+            let mut parked = parking(&lot);
+            for _ in 0..100 {
+                assert!(!poll_once(&mut parked).await);
+                yield_now().await;
+            }
+            lot.unpark(1);
+            assert!(poll_once(&mut parked).await);
+        });
+    }
+
+    #[test]
+    fn who_parks_with_a_used_up_budget_misses_no_release() {
+        let lot = ParkingLot::new();
+        run(async {
+            // Each cycle is one ready operation more in the same poll; one of them is the last of the budget.
+            for spent in 0..200 {
+                yield_now().await;
+                let ready = crate::sync::Event::new();
+                ready.set();
+                for _ in 0..spent % 130 {
+                    ready.wait().await.unwrap();
+                }
+                let mut parked = parking(&lot);
+                let done = poll_once(&mut parked).await;
+                assert_eq!((done, lot.unpark(1)), (false, 1), "not in line after {spent} operations");
+                parked.await.unwrap();
+            }
+        });
     }
 }

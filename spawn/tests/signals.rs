@@ -110,10 +110,10 @@ async fn heard_nothing(signals: &mut Signals) {
 
 fn signals_at_a_child_never_run_the_parents_handler() {
     pleach_executor::run(async {
-        let mut signals = Signals::listen(&[Signal::TERM, Signal::INT]).expect("signals");
+        let mut signals = Signals::listen(&[Signal::TERM, Signal::USR1]).expect("signals");
         for round in 0..count(1000) {
             let mut child = forked("child", |_| stand_still()).await.process;
-            let signal = if round % 2 == 0 { Signal::TERM } else { Signal::INT };
+            let signal = if round % 2 == 0 { Signal::TERM } else { Signal::USR1 };
             // Somewhere between its first instruction and its last step of boot.
             child.signal(signal).expect("it is there");
             assert_eq!(child.wait().await.expect("not cancelled").signal(), Some(signal));

@@ -13,11 +13,12 @@
 mod support;
 
 use pleach::test_main::expect_strays_gone;
+use pleach::{Error, Program, sleep_forever};
 use pleach_spawn::Signal;
 use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
-use support::{Busy, Ended, GUARD, Run, assert_nothing_left, command, example, runs};
+use support::{Busy, Ended, GUARD, Run, assert_nothing_left, command, example, runs, send};
 
 pleach::test_main!(
     #[limit(3600)]
@@ -40,6 +41,9 @@ pleach::test_main!(
     the_second_one_ends_the_root_at_once_and_the_tree_by_its_links,
     #[limit(3600)]
     leaves_that_do_not_heed_it_are_killed_by_their_parents,
+    a_program_that_fails_on_its_way_out_says_so_and_dies_by_it,
+    #[ignore = "dies by SIGINT; run by the one above"]
+    fails_on_its_way_out,
 );
 
 const IN_ORDER: &str = "--breadth 2 --depth 2 --deadline 60";
@@ -216,4 +220,32 @@ fn leaves_that_do_not_heed_it_are_killed_by_their_parents() {
     let ended = run.finish();
     assert_eq!(ended.lines, ["ending", "2 started, 2 reaped, 2 terminated, 2 killed"]);
     assert_interrupted(&ended);
+}
+
+fn a_program_that_fails_on_its_way_out_says_so_and_dies_by_it() {
+    let mut again = Command::new(std::env::current_exe().expect("a running program has a path"));
+    again.args(["fails_on_its_way_out", "--exact", "--ignored", "--nocapture"]);
+    again.stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut run = Run::start(again);
+    let pid = loop {
+        let line = run.line().expect("the case says when it waits");
+        if let Some((_, pid)) = line.split_once("waiting as ") {
+            break pid.parse().expect("a process id");
+        }
+    };
+    send(pid, Signal::INT).expect("it waits");
+    let ended = run.finish();
+    assert_eq!(ended.stderr, "root failed when it was interrupted:\nit could not clean up\n");
+    assert!(ended.lines.iter().any(|line| line.contains("signal 2")), "{ended:?}");
+    assert_nothing_left();
+}
+
+fn fails_on_its_way_out() {
+    let _exit_code = Program::new("root").run(async |_| {
+        println!("waiting as {}", std::process::id());
+        match sleep_forever().await {
+            Ok(never) => match never {},
+            Err(_interrupt) => Err(Error::msg("it could not clean up")),
+        }
+    });
 }

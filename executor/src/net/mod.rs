@@ -1,4 +1,9 @@
 //! Sockets.
+//!
+//! ```text
+//!   AsyncFd (readiness) ─┐
+//!   sys (the calls)     ─┴─► unix: UnixStream
+//! ```
 
 mod unix;
 

@@ -4,12 +4,15 @@
 //!   pair │ connect │ from_std ─► AsyncFd<std's UnixStream, non-blocking> ─► read │ write │ descriptors │ credentials
 //! ```
 //!
-//! All operations take `&self`: one task may read while another writes.
+//! Rules:
+//! * All operations take `&self`: one task may read while another writes.
+//! * Nothing here blocks the thread, also not `connect`, and no write raises SIGPIPE, whatever the process does with it.
 
 use crate::fd::AsyncFd;
 use crate::reactor::Direction;
 use crate::sys;
-use std::io::{self, Read, Write};
+use std::future::Future;
+use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net;
@@ -43,6 +46,9 @@ pub struct PeerCred {
 }
 
 impl UnixStream {
+    /// The most descriptors that go with one message of [`send_fds`](UnixStream::send_fds).
+    pub const MAX_FDS: usize = sys::MAX_FDS;
+
     /// Two sockets connected to each other, close-on-exec.
     ///
     /// # Errors
@@ -58,18 +64,19 @@ impl UnixStream {
         Ok((Self::from_std(a)?, Self::from_std(b)?))
     }
 
-    /// Connects to the socket at `path`. A Unix socket connects at once or is refused at once.
+    /// Connects to the socket at `path`, at once: the listener need not have accepted yet.
     ///
     /// # Errors
     ///
-    /// Of `connect(2)`.
+    /// Of `connect(2)`; kind `WouldBlock` if the listener's queue is full: it does not keep up, and no event tells when
+    /// it does. Kind `InvalidInput` for a path of more than 107 bytes.
     ///
     /// # Panics
     ///
     /// Outside a run.
     #[track_caller]
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::from_std(net::UnixStream::connect(path)?)
+        Self::from_std(sys::connect_unix(path.as_ref())?.into())
     }
 
     /// Takes over a socket of std's; it becomes non-blocking.
@@ -88,7 +95,12 @@ impl UnixStream {
     }
 
     /// Gives std's socket back, non-blocking as it is.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child that inherited it.
     #[must_use]
+    #[track_caller]
     pub fn into_std(self) -> net::UnixStream {
         self.fd.into_inner()
     }
@@ -101,16 +113,18 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Of `read(2)`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task reads.
+    /// Of `read(2)`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task reads; `NotConnected` after
+    /// [`end_waits`](UnixStream::end_waits).
     ///
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.fd.io(Direction::Read, |mut s| s.read(bytes)).await
+    #[track_caller]
+    pub fn read(&self, bytes: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.fd.io(Direction::Read, |mut s| s.read(bytes))
     }
 
-    /// Writes as much as there is room for, at least one byte.
+    /// Writes as much as there is room for, at least one byte; says how much.
     ///
     /// # Cancellation
     ///
@@ -118,20 +132,41 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Of `send(2)` (never a SIGPIPE); a `Cancelled` as `io::Error`; `ResourceBusy` if another task writes.
+    /// Of `sendmsg(2)` (never a SIGPIPE); a `Cancelled` as `io::Error`; `ResourceBusy` if another task writes;
+    /// `NotConnected` after [`end_waits`](UnixStream::end_waits).
     ///
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.fd.io(Direction::Write, |mut s| s.write(bytes)).await
+    #[track_caller]
+    pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.fd.io(Direction::Write, |s| sys::send(s.as_fd(), &[IoSlice::new(bytes)], &[]))
+    }
+
+    /// Writes as much of `parts`, one after the other, as there is room for, at least one byte; says how much.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict: a cancelled write has written nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](UnixStream::write).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn write_vectored(&self, parts: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
+        self.fd.io(Direction::Write, |s| sys::send(s.as_fd(), parts, &[]))
     }
 
     /// Writes all of `bytes`.
     ///
     /// # Cancellation
     ///
-    /// A checkpoint always. **Lossy**: how much was written is not told; use [`write`](UnixStream::write) to know.
+    /// A checkpoint always, unless `bytes` is empty. **Lossy**: how much was written is not told; use
+    /// [`write`](UnixStream::write) to know.
     ///
     /// # Errors
     ///
@@ -153,6 +188,11 @@ impl UnixStream {
     /// # Errors
     ///
     /// Of `read(2)`.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
     pub fn try_read(&self, bytes: &mut [u8]) -> io::Result<Option<usize>> {
         self.fd.try_io(Direction::Read, |mut s| s.read(bytes))
     }
@@ -161,43 +201,59 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Of `send(2)`.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        self.fd.try_io(Direction::Write, |mut s| s.write(bytes))
-    }
-
-    /// Sends bytes (at least one) and descriptors with them; says how many bytes went.
-    ///
-    /// # Cancellation
-    ///
-    /// A checkpoint always; Strict.
-    ///
-    /// # Errors
-    ///
-    /// Of `sendmsg(2)`; a `Cancelled` as `io::Error`.
-    ///
-    /// # Panics
-    ///
-    /// With more than 16 descriptors. If it belongs to another run.
-    pub async fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
-        self.fd.io(Direction::Write, |s| sys::send_with_fds(s.as_fd(), bytes, fds)).await
-    }
-
-    /// Receives bytes and the descriptors that came with them, close-on-exec.
-    ///
-    /// # Cancellation
-    ///
-    /// A checkpoint always; Strict.
-    ///
-    /// # Errors
-    ///
-    /// Of `recvmsg(2)`; a `Cancelled` as `io::Error`.
+    /// Of `sendmsg(2)`.
     ///
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn receive_fds(&self, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.fd.io(Direction::Read, |s| sys::receive_with_fds(s.as_fd(), bytes)).await
+    #[track_caller]
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        self.fd.try_io(Direction::Write, |s| sys::send(s.as_fd(), &[IoSlice::new(bytes)], &[]))
+    }
+
+    /// Sends bytes and descriptors with the first of them; says how many bytes went. What is left goes without: the
+    /// descriptors have been sent when this returns.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict.
+    ///
+    /// # Errors
+    ///
+    /// Of `sendmsg(2)`; a `Cancelled` as `io::Error`; else as [`write`](UnixStream::write).
+    ///
+    /// # Panics
+    ///
+    /// Without bytes, since descriptors travel with a byte; with more than [`MAX_FDS`](UnixStream::MAX_FDS)
+    /// descriptors. If it belongs to another run.
+    ///
+    /// # References
+    ///
+    /// `SCM_RIGHTS` in `unix(7)`.
+    #[track_caller]
+    pub fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> impl Future<Output = io::Result<usize>> {
+        assert!(!bytes.is_empty(), "descriptors travel with a byte: send at least one");
+        assert!(fds.len() <= Self::MAX_FDS, "at most {} descriptors go with one message", Self::MAX_FDS);
+        self.fd.io(Direction::Write, |s| sys::send(s.as_fd(), &[IoSlice::new(bytes)], fds))
+    }
+
+    /// Receives bytes and the descriptors that came with them, close-on-exec; 0 bytes is the end.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict.
+    ///
+    /// # Errors
+    ///
+    /// Of `recvmsg(2)`; `EMSGSIZE` if the peer sent more than [`MAX_FDS`](UnixStream::MAX_FDS) at once: they are closed
+    /// and the bytes are lost, so end the connection. A `Cancelled` as `io::Error`; else as [`read`](UnixStream::read).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn receive_fds(&self, bytes: &mut [u8]) -> impl Future<Output = io::Result<(usize, Vec<OwnedFd>)>> {
+        self.fd.io(Direction::Read, |s| sys::receive(s.as_fd(), bytes))
     }
 
     /// Who was at the other end when the connection was made.
@@ -210,13 +266,18 @@ impl UnixStream {
         Ok(PeerCred { pid: c.pid, uid: c.uid, gid: c.gid })
     }
 
-    /// Ends one direction or both; the other end sees the end of the stream.
+    /// Ends one direction or both; the other end sees the end of the stream, and so does a reader of this one.
     ///
     /// # Errors
     ///
     /// Of `shutdown(2)`.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.get_ref().shutdown(how)
+    }
+
+    /// Ends every read and write that waits, now and from now on: see [`AsyncFd::end_waits`].
+    pub fn end_waits(&self) {
+        self.fd.end_waits();
     }
 
     /// In a forked child, for a socket that was granted to it: see [`AsyncFd::adopt`].
@@ -228,8 +289,15 @@ impl UnixStream {
     /// # Panics
     ///
     /// Outside a run.
+    #[track_caller]
     pub fn adopt(&mut self) -> io::Result<()> {
         self.fd.adopt()
+    }
+
+    /// The number that a forked child has to keep if this socket is granted to it.
+    #[must_use]
+    pub fn grant_fd(&self) -> RawFd {
+        self.as_raw_fd()
     }
 }
 
@@ -244,3 +312,6 @@ impl AsRawFd for UnixStream {
         self.fd.number()
     }
 }
+
+#[cfg(test)]
+mod tests;

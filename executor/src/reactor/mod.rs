@@ -8,18 +8,24 @@
 //! What mio must give us: edge-triggered registration of any pollable fd, one wait for all of them, nothing more.
 //!
 //! Rules:
+//! * A reactor belongs to one run, and so do its tokens: whoever holds one compares [`Reactor::run`] first.
 //! * One registration for the life of a descriptor; readiness is remembered as bits, and cleared only by an operation
 //!   that was told "would block". No `epoll_ctl` on the hot path.
 //! * One waiter for each direction; a second one is told [`PollReady::Busy`].
+//! * The bell is an eventfd of our own and not mio's waker, whose number mio does not tell: [`Reactor::owned_fds`] has to
+//!   name every descriptor in here.
 //! * A token carries a generation: an event of a descriptor that is gone reaches nobody.
 //! * Wakers are collected, never called, in here.
 //! * Deregister before close, always: a dup in a child would keep the registration alive.
 
 pub(crate) mod notify;
+mod parts;
 
+use crate::runtime::{self, RunKey};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
-use notify::{Bell, Inbox};
+use notify::Inbox;
+use parts::Bell;
 use slab::Slab;
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,10 +36,12 @@ use std::time::Duration;
 
 const BELL: mio::Token = mio::Token(usize::MAX);
 
-/// Reading or writing.
+/// Reading or writing: the two things a descriptor can be ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub enum Direction {
+    /// There are bytes or the end to be read; what counts as reading for other kinds, such as the death of a pidfd's process.
     Read,
+    /// There is room to write.
     Write,
 }
 
@@ -82,6 +90,7 @@ impl Source {
 }
 
 pub(crate) struct Reactor {
+    run: RunKey,
     poll: Poll,
     events: Events,
     bell: Arc<File>,
@@ -90,17 +99,25 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
+    /// One for the active run.
     pub(crate) fn new() -> io::Result<Self> {
+        let run = runtime::run_key();
         let poll = Poll::new()?;
         let bell = File::from(crate::sys::eventfd()?);
         poll.registry().register(&mut SourceFd(&bell.as_raw_fd()), BELL, Interest::READABLE)?;
         Ok(Reactor {
+            run,
             poll,
             events: Events::with_capacity(256),
             bell: Arc::new(bell),
             sources: Slab::new(),
             generation: 0,
         })
+    }
+
+    /// The run whose tokens these are.
+    pub(crate) fn run(&self) -> RunKey {
+        self.run
     }
 
     /// From now on, words from other threads end a wait.
@@ -225,3 +242,6 @@ fn pack(t: Token) -> mio::Token {
 fn unpack(t: mio::Token) -> Token {
     Token { index: t.0 as u32, generation: (t.0 >> 32) as u32 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,79 +1,68 @@
 //! How another thread wakes this executor: a queue of words, and a bell that is rung once per batch.
 //!
 //! ```text
-//!   any thread                                owner
-//!   1 queue.push(word)                        a take the bell's state down: rung = false
-//!   2 if !rung.swap(true): ring the bell      b empty the queue
-//!                                             before blocking: hang the bell, c look at `rung`, then wait
+//!   any thread                                      the owner, hanging the bell (once)
+//!   1 put the word into the queue                   h hang the bell
+//!   2 was_rung = rung.swap(true)                    i fence
+//!   3 fence                                         the owner, emptying
+//!   4 unless was_rung: look for the bell, ring it   a rung.swap(false)
+//!                                                   b take everything from the queue
+//!                                                   the owner, before it waits for the bell
+//!                                                   c rung? then a, b instead
 //! ```
 //!
-//! **No lost wake-up.** A word pushed (1) before the owner empties the queue (b) is taken. One pushed after it finds
-//! `rung` false unless another push came in between, because (a) precedes (b): so somebody rings (2), or has set `rung`
-//! before the owner looks (c). A pusher that finds no bell hung has set `rung` before, and the owner hangs the bell
-//! before it looks (c): it sees `rung` and does not wait. That last case is two stores and two loads crosswise, so a
-//! sequentially consistent fence lies between store and load on both sides.
+//! **No lost wake-up.** All (2) and (a) of one inbox are read-modify-writes of one flag, so they have an order.
+//! * *A (2) before an (a)*: (a) reads what it, or a later one, wrote, so the word (1) is there for (b).
+//! * *A (2) after the last (a)*: `rung` stays up, and the first such (2) finds it down and goes on to (4).
+//!   If it finds the bell there, the owner's wait ends. If it does not, then by the two fences (3) comes before (i): so
+//!   (2) is seen by every later (c), and the owner does not wait.
 //!
-//! `tests/loom_notify.rs` checks this protocol in every interleaving.
+//! The two fences are needed: without them a pusher may look for the bell before its flag is up for the others, while
+//! the owner looks at the flag before its bell hangs for the others, and both find nothing. (a) has to be a swap: a
+//! plain store takes nothing over from the pusher that found the flag up, and (b) could miss its word.
+//!
+//! `tests/loom_notify.rs` runs this file in every order of two pushers and an owner. It needs nothing else of this crate.
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::fs::File;
-use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use super::parts::{AtomicBool, Bell, Hook, Mail, Ordering, fence};
 
 /// Words woken by other threads, and the bell that tells of them.
 pub(crate) struct Inbox {
-    send: Sender<u64>,
-    receive: Receiver<u64>,
+    mail: Mail,
     rung: AtomicBool,
-    bell: OnceLock<Bell>,
-}
-
-/// The reactor's eventfd, to be rung from any thread.
-#[derive(Debug)]
-pub(crate) struct Bell(pub(super) Arc<File>);
-
-impl Bell {
-    fn ring(&self) {
-        // A full counter is rung already; an eventfd that is open refuses nothing else.
-        let _ = (&*self.0).write_all(&1u64.to_ne_bytes());
-    }
+    hook: Hook,
 }
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        let (send, receive) = unbounded();
-        Inbox { send, receive, rung: AtomicBool::new(false), bell: OnceLock::new() }
+        Inbox { mail: Mail::new(), rung: AtomicBool::new(false), hook: Hook::new() }
     }
 
     /// Any thread: queues a word and rings, unless somebody has since the owner last looked.
     pub(crate) fn push(&self, word: u64) {
-        // The receiver is in the same structure: it cannot be gone.
-        let _ = self.send.send(word);
-        if !self.rung.swap(true, Ordering::SeqCst) {
-            // Pairs with the one in `hang_bell`: of "rung" and "hung", at least one side sees the other's.
-            fence(Ordering::SeqCst);
-            if let Some(bell) = self.bell.get() {
-                bell.ring();
-            }
+        self.mail.put(word);
+        if self.rung.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        fence(Ordering::SeqCst);
+        if let Some(bell) = self.hook.bell() {
+            bell.ring();
         }
     }
 
     /// The owner: everything that has come.
     pub(crate) fn drain(&self, into: &mut Vec<u64>) {
-        self.rung.store(false, Ordering::SeqCst);
-        into.extend(self.receive.try_iter());
+        self.rung.swap(false, Ordering::AcqRel);
+        self.mail.take_all(into);
     }
 
-    /// The owner, after hanging the bell and before waiting: is there anything to do first?
+    /// The owner, before it waits for the bell: is there anything to do first?
     pub(crate) fn has_mail(&self) -> bool {
-        self.rung.load(Ordering::SeqCst)
+        self.rung.load(Ordering::Acquire)
     }
 
     /// The owner: from now on a push rings this bell.
     pub(crate) fn hang_bell(&self, bell: Bell) {
-        let hung = self.bell.set(bell);
-        debug_assert!(hung.is_ok(), "one reactor for one inbox");
+        self.hook.hang(bell);
         fence(Ordering::SeqCst);
     }
 }

@@ -1,102 +1,35 @@
 //! A bounded channel between tasks of one thread.
 //!
 //! ```text
-//!   send ─► a receiver waits? hand it over │ room? buffer │ else wait in `senders` with the item
-//!   receive ─► buffered? take it, and let the oldest waiting sender's item move up │ else wait in `receivers`
+//!   send ─► a receiver waits? hand it over │ room? buffer │ else wait in line with the item
+//!   receive ─► buffered? take it, and let the oldest waiting sender's item move up │ else wait in line
 //! ```
 //!
 //! Rules:
 //! * **Hand-over**: an item goes from one owner to the next in one step. A waiting receiver owns its item before it
 //!   runs; if it is dropped then, the item goes to the next receiver, or back to the front.
 //! * First in, first out, for items and for waiting tasks on both sides; nobody jumps the queue.
-//! * Own side closed is `Closed`, the other side gone is `Broken`; and own wins.
+//! * Own side closed is `Closed`, the other side gone is `Broken` or `End`; and own wins.
+//! * Closing takes `&self`: one task may close a handle on which another waits, which then hears of it.
 //! * Items are dropped outside every borrow.
 
+mod core;
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use self::core::ChannelStats;
+pub use error::{ReceiveError, SendError, TryReceiveError, TrySendError};
+
+use self::core::{Core, Receiving, Sending};
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use crate::parking::list::Place;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-
-/// Why an item was not sent. It comes back.
-#[derive(PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError<T> {
-    /// This handle was closed: by us.
-    Closed(T),
-    /// Every receiver is gone: nobody will ever take it.
-    Broken(T),
-    /// `try_send` only: the channel is full, or others wait before us.
-    WouldBlock(T),
-}
-
-/// Why nothing was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReceiveError {
-    /// This handle was closed: by us.
-    Closed,
-    /// Every sender is gone and everything has been received.
-    End,
-    /// `try_receive` only: nothing is there now.
-    WouldBlock,
-}
-
-/// A waiting sender's item, or a waiting receiver's place for one.
-struct Waiting<T> {
-    handle: u64,
-    waker: Waker,
-    item: Option<T>,
-}
-
-struct Shared<T> {
-    capacity: usize,
-    buffer: VecDeque<T>,
-    next: u64,
-    /// By ticket, so by age.
-    senders: BTreeMap<u64, Waiting<T>>,
-    receivers: BTreeMap<u64, Waiting<T>>,
-    /// Items of receivers that own one and have not run since.
-    handed: BTreeMap<u64, T>,
-    open_senders: usize,
-    open_receivers: usize,
-}
-
-impl<T> Shared<T> {
-    fn ticket(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    /// Hands the item to the oldest waiting receiver.
-    fn hand_over(&mut self, item: T) -> Result<Waker, T> {
-        match self.receivers.pop_first() {
-            None => Err(item),
-            Some((ticket, w)) => {
-                self.handed.insert(ticket, item);
-                Ok(w.waker)
-            }
-        }
-    }
-
-    /// Takes the oldest item, and lets the oldest waiting sender's move up.
-    fn take(&mut self) -> Option<(T, Option<Waker>)> {
-        let sender =
-            self.senders.pop_first().map(|(_, w)| (w.item.expect("a waiting sender has its item"), w.waker));
-        match (self.buffer.pop_front(), sender) {
-            (Some(item), Some((next, waker))) => {
-                self.buffer.push_back(next);
-                Some((item, Some(waker)))
-            }
-            (Some(item), None) => Some((item, None)),
-            (None, Some((item, waker))) => Some((item, Some(waker))),
-            (None, None) => None,
-        }
-    }
-}
 
 /// Opens a channel for `capacity` items in between; with 0 every send waits for its receive.
 ///
@@ -117,31 +50,27 @@ impl<T> Shared<T> {
 /// ```
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let shared = Rc::new(RefCell::new(Shared {
-        capacity,
-        buffer: VecDeque::new(),
-        next: 2,
-        senders: BTreeMap::new(),
-        receivers: BTreeMap::new(),
-        handed: BTreeMap::new(),
-        open_senders: 1,
-        open_receivers: 1,
-    }));
-    (Sender { shared: Rc::clone(&shared), handle: 1, open: true }, Receiver { shared, handle: 2, open: true })
+    let mut core = Core::new(capacity);
+    let (sender, receiver) = (core.open_sender(true), core.open_receiver(true));
+    let core = Rc::new(RefCell::new(core));
+    (
+        Sender { core: Rc::clone(&core), handle: sender, open: Cell::new(true) },
+        Receiver { core, handle: receiver, open: Cell::new(true) },
+    )
 }
 
 /// The sending end. Clones are handles of their own; the end closes with the last of them.
 pub struct Sender<T> {
-    shared: Rc<RefCell<Shared<T>>>,
+    core: Rc<RefCell<Core<T>>>,
     handle: u64,
-    open: bool,
+    open: Cell<bool>,
 }
 
 /// The receiving end. Clones are handles of their own; the end closes with the last of them.
 pub struct Receiver<T> {
-    shared: Rc<RefCell<Shared<T>>>,
+    core: Rc<RefCell<Core<T>>>,
     handle: u64,
-    open: bool,
+    open: Cell<bool>,
 }
 
 impl<T> Sender<T> {
@@ -149,112 +78,92 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// A checkpoint always; Strict, and its place in the queue is lost. The item of a cancelled send is dropped.
+    /// A checkpoint always; Strict, and its place in the queue is lost. The item of a cancelled or dropped send is
+    /// dropped: nobody receives it.
     ///
     /// # Errors
     ///
     /// Outside: [`Cancelled`] if the scope around the call is cancelled. Inside: [`SendError`] with the item.
     pub async fn send(&self, item: T) -> Result<Result<(), SendError<T>>, Cancelled> {
-        let mut item = Some(item);
-        let mut ticket = SendTicket { shared: &self.shared, number: None };
+        let mut step = SendStep { from: self, item: Some(item), place: None };
         let mut wait = Wait::new();
-        poll_fn(|cx| {
-            wait.poll(cx, |cx| match item.take() {
-                Some(item) => match self.try_send(item) {
-                    Err(SendError::WouldBlock(item)) => {
-                        let mut s = self.shared.borrow_mut();
-                        let number = s.ticket();
-                        let waiting =
-                            Waiting { handle: self.handle, waker: cx.waker().clone(), item: Some(item) };
-                        s.senders.insert(number, waiting);
-                        ticket.number = Some(number);
-                        Poll::Pending
-                    }
-                    r => Poll::Ready(r),
-                },
-                None => ticket.poll(cx.waker(), self.open),
-            })
-        })
-        .await
+        poll_fn(|cx| wait.poll(cx, |cx| step.poll(cx.waker()))).await
     }
 
     /// Sends an item if that is possible without waiting and without overtaking anybody.
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the item.
-    pub fn try_send(&self, item: T) -> Result<(), SendError<T>> {
-        if !self.open {
-            return Err(SendError::Closed(item));
+    /// [`TrySendError`] with the item.
+    pub fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
+        if !self.open.get() {
+            return Err(TrySendError::Closed(item));
         }
-        let waker = {
-            let mut s = self.shared.borrow_mut();
-            if s.open_receivers == 0 {
-                return Err(SendError::Broken(item));
-            }
-            match s.hand_over(item) {
-                Ok(waker) => waker,
-                Err(item) if s.buffer.len() < s.capacity && s.senders.is_empty() => {
-                    s.buffer.push_back(item);
-                    return Ok(());
-                }
-                Err(item) => return Err(SendError::WouldBlock(item)),
-            }
-        };
-        waker.wake();
+        let woken = self.core.borrow_mut().send(item)?;
+        woken.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
-    /// Closes this handle: sends on it fail with `Closed`, also those that wait. Again does nothing.
-    pub fn close(&mut self) {
-        if !std::mem::replace(&mut self.open, false) {
-            return;
+    /// Closes this handle: sends on it fail with `Closed` and give their items back, also those that wait. Again does
+    /// nothing. Dropping closes.
+    pub fn close(&self) {
+        if self.open.replace(false) {
+            let mut woken = Vec::new();
+            self.core.borrow_mut().close_sender(self.handle, &mut woken);
+            woken.into_iter().for_each(Waker::wake);
         }
-        let woken: Vec<Waker> = {
-            let mut s = self.shared.borrow_mut();
-            s.open_senders -= 1;
-            let mine = self.handle;
-            let of_handle = s.senders.values().filter(|w| w.handle == mine).map(|w| w.waker.clone());
-            let mut woken: Vec<Waker> = of_handle.collect();
-            if s.open_senders == 0 {
-                woken.extend(s.receivers.values().map(|w| w.waker.clone()));
-            }
-            woken
-        };
-        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// What there is of the channel.
+    #[must_use]
+    pub fn stats(&self) -> ChannelStats {
+        self.core.borrow().stats()
     }
 }
 
-struct SendTicket<'a, T> {
-    shared: &'a Rc<RefCell<Shared<T>>>,
-    number: Option<u64>,
+/// One send: holds its item, then its place in line.
+struct SendStep<'a, T> {
+    from: &'a Sender<T>,
+    item: Option<T>,
+    place: Option<Place>,
 }
 
-impl<T> SendTicket<'_, T> {
-    fn poll(&mut self, waker: &Waker, open: bool) -> Poll<Result<(), SendError<T>>> {
-        let number = self.number.expect("waiting since its first poll");
-        let mut s = self.shared.borrow_mut();
-        let broken = s.open_receivers == 0;
-        let Some(waiting) = s.senders.get_mut(&number) else {
-            self.number = None;
-            return Poll::Ready(Ok(()));
-        };
-        if open && !broken {
-            let before = std::mem::replace(&mut waiting.waker, waker.clone());
-            drop(s);
+impl<T> SendStep<'_, T> {
+    fn poll(&mut self, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
+        let Some(place) = self.place.take() else { return self.begin(waker) };
+        let mut core = self.from.core.borrow_mut();
+        if let Sending::Waiting { waker: old, .. } = core.sending(&place) {
+            let before = (!old.will_wake(waker)).then(|| std::mem::replace(old, waker.clone()));
+            self.place = Some(place);
+            drop(core);
             drop(before);
             return Poll::Pending;
         }
-        let item = s.senders.remove(&number).and_then(|w| w.item).expect("a waiting sender has its item");
-        self.number = None;
-        Poll::Ready(Err(if open { SendError::Broken(item) } else { SendError::Closed(item) }))
+        match core.end_sending(place) {
+            Sending::Ended(outcome) => Poll::Ready(outcome),
+            Sending::Waiting { .. } => unreachable!("just looked at"),
+        }
+    }
+
+    fn begin(&mut self, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
+        let item = self.item.take().expect("an item from the start until it is sent or in line");
+        match self.from.try_send(item) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(TrySendError::Closed(item)) => Poll::Ready(Err(SendError::Closed(item))),
+            Err(TrySendError::Broken(item)) => Poll::Ready(Err(SendError::Broken(item))),
+            Err(TrySendError::WouldBlock(item)) => {
+                let mut core = self.from.core.borrow_mut();
+                self.place = Some(core.wait_to_send(self.from.handle, waker.clone(), item));
+                Poll::Pending
+            }
+        }
     }
 }
 
-impl<T> Drop for SendTicket<'_, T> {
+impl<T> Drop for SendStep<'_, T> {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            let left = self.shared.borrow_mut().senders.remove(&number);
+        if let Some(place) = self.place.take() {
+            let left = self.from.core.borrow_mut().end_sending(place);
             drop(left);
         }
     }
@@ -265,148 +174,120 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     ///
-    /// A checkpoint always; Strict: a cancelled receive has taken nothing. Its place in the queue is lost.
+    /// A checkpoint always; Strict: a cancelled receive has taken nothing. Its place in the queue is lost. An item that
+    /// was handed to a receive which is then dropped goes to the next receiver, or back to the front.
     ///
     /// # Errors
     ///
     /// Outside: [`Cancelled`] if the scope around the call is cancelled. Inside: [`ReceiveError`].
     pub async fn receive(&self) -> Result<Result<T, ReceiveError>, Cancelled> {
-        let mut ticket = ReceiveTicket { shared: &self.shared, number: None };
+        let mut step = ReceiveStep { from: self, place: None };
         let mut wait = Wait::new();
-        poll_fn(|cx| wait.poll(cx, |cx| ticket.poll(self, cx.waker()))).await
+        poll_fn(|cx| wait.poll(cx, |cx| step.poll(cx.waker()))).await
     }
 
     /// Receives the next item if one is there.
     ///
     /// # Errors
     ///
-    /// [`ReceiveError`].
-    pub fn try_receive(&self) -> Result<T, ReceiveError> {
-        if !self.open {
-            return Err(ReceiveError::Closed);
+    /// [`TryReceiveError`].
+    pub fn try_receive(&self) -> Result<T, TryReceiveError> {
+        if !self.open.get() {
+            return Err(TryReceiveError::Closed);
         }
-        let (item, waker) = {
-            let mut s = self.shared.borrow_mut();
-            match s.take() {
-                Some(taken) => taken,
-                None if s.open_senders == 0 => return Err(ReceiveError::End),
-                None => return Err(ReceiveError::WouldBlock),
-            }
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let (item, woken) = self.core.borrow_mut().receive()?;
+        woken.into_iter().for_each(Waker::wake);
         Ok(item)
     }
 
     /// Closes this handle: receives on it fail with `Closed`, also those that wait. With the last handle the items in
-    /// between are dropped. Again does nothing.
-    pub fn close(&mut self) {
-        if !std::mem::replace(&mut self.open, false) {
-            return;
+    /// between are dropped. Again does nothing. Dropping closes.
+    pub fn close(&self) {
+        if self.open.replace(false) {
+            let mut woken = Vec::new();
+            let items = self.core.borrow_mut().close_receiver(self.handle, &mut woken);
+            woken.into_iter().for_each(Waker::wake);
+            drop(items);
         }
-        let (woken, items) = {
-            let mut s = self.shared.borrow_mut();
-            s.open_receivers -= 1;
-            let mine = self.handle;
-            let of_handle = s.receivers.values().filter(|w| w.handle == mine).map(|w| w.waker.clone());
-            let mut woken: Vec<Waker> = of_handle.collect();
-            let mut items = VecDeque::new();
-            if s.open_receivers == 0 {
-                woken.extend(s.senders.values().map(|w| w.waker.clone()));
-                items = std::mem::take(&mut s.buffer);
-            }
-            (woken, items)
-        };
-        woken.into_iter().for_each(Waker::wake);
-        drop(items);
+    }
+
+    /// What there is of the channel.
+    #[must_use]
+    pub fn stats(&self) -> ChannelStats {
+        self.core.borrow().stats()
     }
 }
 
-struct ReceiveTicket<'a, T> {
-    shared: &'a Rc<RefCell<Shared<T>>>,
-    number: Option<u64>,
+/// One receive: nothing, then its place in line.
+struct ReceiveStep<'a, T> {
+    from: &'a Receiver<T>,
+    place: Option<Place>,
 }
 
-impl<T> ReceiveTicket<'_, T> {
-    fn poll(&mut self, from: &Receiver<T>, waker: &Waker) -> Poll<Result<T, ReceiveError>> {
-        let Some(number) = self.number else {
-            return match from.try_receive() {
-                Err(ReceiveError::WouldBlock) => {
-                    let mut s = self.shared.borrow_mut();
-                    let number = s.ticket();
-                    let waiting = Waiting { handle: from.handle, waker: waker.clone(), item: None };
-                    s.receivers.insert(number, waiting);
-                    self.number = Some(number);
-                    Poll::Pending
-                }
-                r => Poll::Ready(r),
-            };
-        };
-        let mut s = self.shared.borrow_mut();
-        if let Some(item) = s.handed.remove(&number) {
-            self.number = None;
-            return Poll::Ready(Ok(item));
-        }
-        let ended = s.open_senders == 0;
-        let waiting = s.receivers.get_mut(&number).expect("waits, or owns an item");
-        if from.open && !ended {
-            let before = std::mem::replace(&mut waiting.waker, waker.clone());
-            drop(s);
+impl<T> ReceiveStep<'_, T> {
+    fn poll(&mut self, waker: &Waker) -> Poll<Result<T, ReceiveError>> {
+        let Some(place) = self.place.take() else { return self.begin(waker) };
+        let mut core = self.from.core.borrow_mut();
+        if let Receiving::Waiting { waker: old, .. } = core.receiving(&place) {
+            let before = (!old.will_wake(waker)).then(|| std::mem::replace(old, waker.clone()));
+            self.place = Some(place);
+            drop(core);
             drop(before);
             return Poll::Pending;
         }
-        s.receivers.remove(&number);
-        self.number = None;
-        Poll::Ready(Err(if from.open { ReceiveError::End } else { ReceiveError::Closed }))
+        match core.end_receiving(place) {
+            Receiving::Ended(outcome) => Poll::Ready(outcome),
+            Receiving::Waiting { .. } => unreachable!("just looked at"),
+        }
+    }
+
+    fn begin(&mut self, waker: &Waker) -> Poll<Result<T, ReceiveError>> {
+        match self.from.try_receive() {
+            Ok(item) => Poll::Ready(Ok(item)),
+            Err(TryReceiveError::Closed) => Poll::Ready(Err(ReceiveError::Closed)),
+            Err(TryReceiveError::End) => Poll::Ready(Err(ReceiveError::End)),
+            Err(TryReceiveError::WouldBlock) => {
+                let mut core = self.from.core.borrow_mut();
+                self.place = Some(core.wait_to_receive(self.from.handle, waker.clone()));
+                Poll::Pending
+            }
+        }
     }
 }
 
-impl<T> Drop for ReceiveTicket<'_, T> {
+impl<T> Drop for ReceiveStep<'_, T> {
     fn drop(&mut self) {
-        let Some(number) = self.number else { return };
-        let (waker, left, orphan) = {
-            let mut s = self.shared.borrow_mut();
-            let left = s.receivers.remove(&number);
-            match s.handed.remove(&number) {
-                None => (None, left, None),
-                // It owned an item and will never run: the next receiver's, or the front's again.
-                Some(item) => match s.hand_over(item) {
-                    Ok(waker) => (Some(waker), left, None),
-                    Err(item) if s.open_receivers == 0 => (None, left, Some(item)),
-                    Err(item) => {
-                        s.buffer.push_front(item);
-                        (None, left, None)
-                    }
-                },
+        let Some(place) = self.place.take() else { return };
+        let (woken, left) = {
+            let mut core = self.from.core.borrow_mut();
+            match core.end_receiving(place) {
+                Receiving::Ended(Ok(item)) => core.put_back(item),
+                Receiving::Ended(Err(_)) => (None, None),
+                Receiving::Waiting { waker, .. } => {
+                    drop(core);
+                    drop(waker);
+                    (None, None)
+                }
             }
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        drop((left, orphan));
+        woken.into_iter().for_each(Waker::wake);
+        drop(left);
     }
 }
 
 impl<T> Clone for Sender<T> {
     /// A handle of its own; of a closed one it is closed as well.
     fn clone(&self) -> Self {
-        let mut s = self.shared.borrow_mut();
-        s.open_senders += usize::from(self.open);
-        let handle = s.ticket();
-        drop(s);
-        Sender { shared: Rc::clone(&self.shared), handle, open: self.open }
+        let handle = self.core.borrow_mut().open_sender(self.open.get());
+        Sender { core: Rc::clone(&self.core), handle, open: self.open.clone() }
     }
 }
 
 impl<T> Clone for Receiver<T> {
     /// A handle of its own; of a closed one it is closed as well.
     fn clone(&self) -> Self {
-        let mut s = self.shared.borrow_mut();
-        s.open_receivers += usize::from(self.open);
-        let handle = s.ticket();
-        drop(s);
-        Receiver { shared: Rc::clone(&self.shared), handle, open: self.open }
+        let handle = self.core.borrow_mut().open_receiver(self.open.get());
+        Receiver { core: Rc::clone(&self.core), handle, open: self.open.clone() }
     }
 }
 
@@ -424,42 +305,12 @@ impl<T> Drop for Receiver<T> {
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("open", &self.open).finish()
+        f.debug_struct("Sender").field("open", &self.open.get()).field("channel", &self.stats()).finish()
     }
 }
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("open", &self.open).finish()
+        f.debug_struct("Receiver").field("open", &self.open.get()).field("channel", &self.stats()).finish()
     }
 }
-
-impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SendError::Closed(_) => "this sender is closed",
-            SendError::Broken(_) => "every receiver is gone",
-            SendError::WouldBlock(_) => "the channel is full",
-        })
-    }
-}
-
-impl<T> std::error::Error for SendError<T> {}
-
-impl fmt::Display for ReceiveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ReceiveError::Closed => "this receiver is closed",
-            ReceiveError::End => "every sender is gone and everything has been received",
-            ReceiveError::WouldBlock => "nothing is there now",
-        })
-    }
-}
-
-impl std::error::Error for ReceiveError {}

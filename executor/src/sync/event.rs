@@ -1,8 +1,14 @@
 //! A one-way flag that tasks wait for.
+//!
+//! ```text
+//!   down: wait() parks ── set() ──► up for ever: all who parked are released, wait() returns at once
+//! ```
 
+use crate::checkpoint::cancellable;
 use crate::error::Cancelled;
 use crate::parking::ParkingLot;
 use std::cell::Cell;
+use std::task::Poll;
 
 /// A flag that goes up once and stays. Source: trio's `Event`.
 ///
@@ -42,6 +48,12 @@ impl Event {
         self.up.get()
     }
 
+    /// How many wait for it.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lot.len()
+    }
+
     /// Waits until the flag is up.
     ///
     /// # Cancellation
@@ -53,8 +65,80 @@ impl Event {
     /// [`Cancelled`] if the scope around the call is cancelled.
     pub async fn wait(&self) -> Result<(), Cancelled> {
         if self.up.get() {
-            return crate::checkpoint::cancellable(|_| std::task::Poll::Ready(())).await;
+            return cancellable(|_| Poll::Ready(())).await;
         }
+        // The flag was down in this very poll, and `park` is in line at once: no `set` comes in between.
         self.lot.park().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CancelScope, checkpoint, nursery, run, yield_now};
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+
+    #[test]
+    fn releases_all_who_wait_and_never_blocks_again() {
+        let (up, released) = (Event::new(), Cell::new(0));
+        let r: Result<(), Cancelled> = run(nursery(async |n| {
+            for _ in 0..3 {
+                n.spawn(async {
+                    up.wait().await?;
+                    released.set(released.get() + 1);
+                    Ok(())
+                });
+            }
+            checkpoint().await?;
+            assert_eq!((up.is_set(), up.waiting(), released.get()), (false, 3, 0));
+            up.set();
+            up.set();
+            assert_eq!((up.is_set(), up.waiting()), (true, 0));
+            up.wait().await
+        }));
+        r.unwrap();
+        assert_eq!(released.get(), 3);
+    }
+
+    #[test]
+    fn a_cancelled_wait_leaves_no_trace_even_if_the_flag_is_up() {
+        let (up, down) = (Event::new(), Event::new());
+        up.set();
+        let r: Result<Option<()>, Cancelled> = run(async {
+            CancelScope::new()
+                .run(async |scope| {
+                    scope.cancel();
+                    assert!(up.wait().await.is_err());
+                    down.wait().await
+                })
+                .await
+        });
+        assert!(matches!(r, Ok(None)));
+        assert_eq!(down.waiting(), 0);
+    }
+
+    #[test]
+    fn a_wait_that_yields_for_its_budget_is_in_line_when_it_does() {
+        run(async {
+            let spend = Event::new();
+            spend.set();
+            for spent in 0..150 {
+                let up = Event::new();
+                yield_now().await;
+                for _ in 0..spent {
+                    spend.wait().await.unwrap();
+                }
+                let mut waiting = pin!(up.wait());
+                poll_fn(|cx| {
+                    assert!(waiting.as_mut().poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                assert_eq!(up.waiting(), 1, "after {spent} operations");
+                up.set();
+                waiting.await.unwrap();
+            }
+        });
     }
 }

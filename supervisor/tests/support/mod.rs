@@ -10,8 +10,7 @@
 //! * Orders come from lines of output and from the kernel (an exit status, ECHILD), never from time.
 //! * The case process is a subreaper, so whatever a tree leaves behind becomes its child and is seen.
 
-// Each of the tests that include this file uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each of the tests that include this file uses a part of it")]
 
 use pleach::inventory;
 use pleach::test_main::adopt_strays;

@@ -1,0 +1,334 @@
+//! The promises of `UnixStream`, one test each.
+
+use super::*;
+use crate::{CancelScope, Cancelled, Failure, check, checkpoint, nursery, run, stats};
+use std::cell::Cell;
+use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Fills the buffer until a write would wait.
+fn fill(s: &UnixStream) -> usize {
+    std::iter::from_fn(|| s.try_write(&[7; 4096]).unwrap()).sum()
+}
+
+#[test]
+fn bytes_go_both_ways_at_once_through_full_buffers() {
+    const LEN: usize = 1 << 20;
+    let pattern = |seed: usize| (0..LEN).map(|i| (i * 31 + seed) as u8).collect::<Vec<_>>();
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        nursery(async |n| {
+            for (end, mine, others) in [(&a, 1, 2), (&b, 2, 1)] {
+                n.spawn(async move {
+                    end.write_all(&pattern(mine)).await?;
+                    end.shutdown(Shutdown::Write)
+                });
+                n.spawn(async move {
+                    let (mut got, mut bytes) = (Vec::new(), [0; 5000]);
+                    loop {
+                        match end.read(&mut bytes).await? {
+                            0 => break,
+                            n => got.extend_from_slice(&bytes[..n]),
+                        }
+                    }
+                    assert!(got == pattern(others), "{} bytes came, or others than were sent", got.len());
+                    Ok(())
+                });
+            }
+            Ok(())
+        })
+        .await
+    });
+    r.unwrap();
+    assert_eq!(run(async { stats().registrations }), 0);
+}
+
+#[test]
+fn a_writer_waits_while_the_buffer_is_full_and_hears_of_room() {
+    let written = Cell::new(false);
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        let mut full = fill(&a);
+        nursery(async |n| {
+            n.spawn(async {
+                a.write_all(b"last").await?;
+                written.set(true);
+                a.shutdown(Shutdown::Write)
+            });
+            for _ in 0..200 {
+                checkpoint().await?;
+            }
+            assert!(!written.get());
+            let mut bytes = [0; 65536];
+            loop {
+                match b.read(&mut bytes).await? {
+                    0 => break,
+                    n => full -= n.min(full),
+                }
+            }
+            assert_eq!((full, written.get()), (0, true));
+            Ok(())
+        })
+        .await
+    });
+    r.unwrap();
+}
+
+#[test]
+fn a_cancelled_read_has_taken_nothing_and_a_cancelled_write_has_written_nothing() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        a.write_all(b"x").await?;
+        let r: io::Result<Option<()>> = CancelScope::new()
+            .run(async |scope| {
+                scope.cancel();
+                assert!(b.read(&mut [0; 8]).await.unwrap_err().is_cancelled());
+                assert!(b.write(b"y").await.unwrap_err().is_cancelled());
+                Ok(check()?)
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
+        assert_eq!(b.try_read(&mut [0; 8])?, Some(1));
+        assert_eq!(a.try_read(&mut [0; 8])?, None);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn a_read_that_waits_is_cancelled_by_its_nursery_and_the_next_one_is_not_disturbed() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        nursery(async |n| {
+            n.spawn(async { b.read(&mut [0; 8]).await.map(drop) });
+            n.spawn(async {
+                fill(&b);
+                b.write_all(b"never").await
+            });
+            checkpoint().await?;
+            checkpoint().await?;
+            n.cancel();
+            Ok::<(), io::Error>(())
+        })
+        .await?;
+        a.write_all(b"abc").await?;
+        assert_eq!(b.read(&mut [0; 8]).await?, 3);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn the_end_of_the_peer_ends_reads_and_breaks_writes() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        drop(b);
+        assert_eq!(a.read(&mut [0; 8]).await?, 0);
+        assert_eq!(a.write(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(a.try_write(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn parts_arrive_as_one_stream() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        let parts = [&b"one "[..], b"", b"two"].map(IoSlice::new);
+        assert_eq!(a.write_vectored(&parts).await?, 7);
+        let mut bytes = [0; 16];
+        assert_eq!(b.read(&mut bytes).await?, 7);
+        assert_eq!(&bytes[..7], b"one two");
+        let many = vec![IoSlice::new(b"x"); 3000];
+        assert!(a.write_vectored(&many).await? >= 1000, "no more parts than one call takes");
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn descriptors_arrive_with_the_first_byte_and_close_on_exec() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        let (reader, mut writer) = io::pipe()?;
+        let fds = [reader.as_fd(); UnixStream::MAX_FDS];
+        assert_eq!(a.send_fds(b"abc", &fds).await?, 3);
+        assert_eq!(a.send_fds(b"d", &[]).await?, 1);
+        let mut bytes = [0; 2];
+        let (n, got) = b.receive_fds(&mut bytes).await?;
+        assert_eq!((n, &bytes, got.len()), (2, b"ab", UnixStream::MAX_FDS));
+        assert!(b.receive_fds(&mut [0; 8]).await?.1.is_empty());
+        writer.write_all(b"hello")?;
+        let mut file = std::fs::File::from(got.into_iter().last().expect("as many as were sent"));
+        let flags = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
+        let flags = flags.lines().find_map(|l| l.strip_prefix("flags:")).expect("there in proc(5)").trim();
+        let flags = i32::from_str_radix(flags, 8).expect("octal");
+        assert_eq!(flags & libc::O_CLOEXEC, libc::O_CLOEXEC);
+        assert_eq!(file.read(&mut [0; 8])?, 5);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn descriptors_without_a_byte_or_too_many_are_a_misuse() {
+    run(async {
+        let (a, _b) = UnixStream::pair().unwrap();
+        let fds = [a.as_fd(); UnixStream::MAX_FDS + 1];
+        for (bytes, fds) in [(&b""[..], &fds[..1]), (b"x", &fds[..])] {
+            assert!(catch_unwind(AssertUnwindSafe(|| drop(a.send_fds(bytes, fds)))).is_err());
+        }
+    });
+}
+
+#[test]
+fn a_cancelled_receive_leaves_the_descriptors_where_they_are() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        a.send_fds(b"x", &[a.as_fd()]).await?;
+        let r: Result<Option<()>, Cancelled> = CancelScope::new()
+            .run(async |scope| {
+                scope.cancel();
+                assert!(b.receive_fds(&mut [0; 8]).await.unwrap_err().is_cancelled());
+                check()
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
+        assert_eq!(b.receive_fds(&mut [0; 8]).await?.1.len(), 1);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn the_peer_of_a_pair_is_this_process() {
+    run(async {
+        let (a, _b) = UnixStream::pair().unwrap();
+        let cred = a.peer_cred().unwrap();
+        assert_eq!(cred.pid, std::process::id() as i32);
+    });
+}
+
+/// A directory of its own, gone afterwards.
+struct Dir(std::path::PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("pleach-unix-{name}-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        Dir(dir)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn connects_before_it_is_accepted() {
+    let dir = Dir::new("connect");
+    let path = dir.0.join("socket");
+    let r: io::Result<()> = run(async {
+        let listener = UnixListener::bind(&path)?;
+        let a = UnixStream::connect(&path)?;
+        a.write_all(b"early").await?;
+        let b = UnixStream::from_std(listener.accept()?.0)?;
+        assert_eq!(b.read(&mut [0; 8]).await?, 5);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn a_full_queue_or_nobody_there_is_an_error_at_once() {
+    let dir = Dir::new("full");
+    let path = dir.0.join("socket");
+    run(async {
+        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let long = dir.0.join("x".repeat(200));
+        assert_eq!(UnixStream::connect(long).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let listener = UnixListener::bind(&path).unwrap();
+        // Its queue has an end: a blocking connect would stay here for ever.
+        let refused = std::iter::repeat_with(|| UnixStream::connect(&path).map(UnixStream::into_std));
+        let (mut connected, mut last) = (Vec::new(), None);
+        for attempt in refused.take(100_000) {
+            match attempt {
+                Ok(s) => connected.push(s),
+                Err(e) => {
+                    last = Some(e.kind());
+                    break;
+                }
+            }
+        }
+        assert_eq!(last, Some(io::ErrorKind::WouldBlock));
+        drop(listener);
+        assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn ending_the_waits_of_a_socket_ends_its_reads() {
+    let r: io::Result<()> = run(async {
+        let (a, _b) = UnixStream::pair()?;
+        nursery(async |n| {
+            n.spawn(async {
+                assert_eq!(a.read(&mut [0; 1]).await.unwrap_err().kind(), io::ErrorKind::NotConnected);
+                Ok(())
+            });
+            checkpoint().await?;
+            checkpoint().await?;
+            a.end_waits();
+            Ok(())
+        })
+        .await
+    });
+    r.unwrap();
+}
+
+#[test]
+fn goes_to_std_and_back() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        let a = UnixStream::from_std(a.into_std())?;
+        a.write_all(b"x").await?;
+        assert_eq!(b.read(&mut [0; 8]).await?, 1);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn reads_and_writes_that_never_wait_still_let_others_run() {
+    let (others, longest) = (Cell::new(0), Cell::new(0));
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        nursery(async |n| {
+            n.spawn(async {
+                let (mut seen, mut in_a_row) = (0, 0);
+                for _ in 0..1000 {
+                    a.write_all(b"x").await?;
+                    b.read(&mut [0; 8]).await?;
+                    in_a_row = if others.get() == seen { in_a_row + 2 } else { 0 };
+                    seen = others.get();
+                    longest.set(longest.get().max(in_a_row));
+                }
+                n.cancel();
+                Ok(())
+            });
+            n.spawn(async {
+                loop {
+                    others.set(others.get() + 1);
+                    checkpoint().await?;
+                }
+            });
+            Ok(())
+        })
+        .await
+    });
+    r.unwrap();
+    assert!(others.get() > 10 && longest.get() <= 64, "{} turns, {} in a row", others.get(), longest.get());
+}

@@ -1,0 +1,62 @@
+//! What the doorbell protocol ([`super::notify`]) is made of: a queue, a flag, and a place where the bell hangs.
+//!
+//! `tests/loom_notify.rs` puts its models in place of these, under the same names, and runs the same protocol.
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::fs::File;
+use std::io::Write;
+use std::sync::{Arc, OnceLock};
+
+pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+/// Many threads put in, one takes out.
+pub(super) struct Mail {
+    put: Sender<u64>,
+    take: Receiver<u64>,
+}
+
+impl Mail {
+    pub(super) fn new() -> Self {
+        let (put, take) = unbounded();
+        Mail { put, take }
+    }
+
+    pub(super) fn put(&self, word: u64) {
+        // Refused only if the taking end is gone, and that is in the same structure.
+        let _ = self.put.send(word);
+    }
+
+    pub(super) fn take_all(&self, into: &mut Vec<u64>) {
+        into.extend(self.take.try_iter());
+    }
+}
+
+/// The reactor's eventfd, to be rung from any thread.
+#[derive(Debug)]
+pub(crate) struct Bell(pub(super) Arc<File>);
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        // A full counter is rung already; an eventfd that is open refuses nothing else (`eventfd(2)`).
+        let _ = (&*self.0).write_all(&1u64.to_ne_bytes());
+    }
+}
+
+/// Where the bell hangs. Hung once.
+#[derive(Debug)]
+pub(super) struct Hook(OnceLock<Bell>);
+
+impl Hook {
+    pub(super) fn new() -> Self {
+        Hook(OnceLock::new())
+    }
+
+    pub(super) fn hang(&self, bell: Bell) {
+        let hung = self.0.set(bell);
+        debug_assert!(hung.is_ok(), "one reactor for one inbox");
+    }
+
+    pub(super) fn bell(&self) -> Option<&Bell> {
+        self.0.get()
+    }
+}
