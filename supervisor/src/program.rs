@@ -7,16 +7,20 @@
 //! Rules:
 //! * Ctrl-C cancels the root scope, once; the tree ends in order, and then the process dies by SIGINT, as its shell
 //!   expects. A second Ctrl-C dies at once (the children hear of it by the end of their links).
-//! * The process is a subreaper: what an actor that was killed leaves behind comes here instead of to init.
+//! * The process is a subreaper: what an actor that was killed leaves behind comes here instead of to init,
+//!   and is awaited before the process ends, however it ends.
 
+use crate::actor::at_large::AtLarge;
 use crate::actor::here::Here;
 use crate::actor::{Actor, ActorId};
 use crate::config::Config;
 use crate::error::Error;
 use crate::wire::{Cause, Why};
 use pleach_executor::{CancelScope, Failure, nursery, run};
-use pleach_spawn::{Signal, Signals, become_subreaper, raise_default, reap_stranger};
+use pleach_spawn::{Signal, Signals, become_subreaper, raise_default};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 /// A program whose `main` is the root of an actor tree.
 ///
@@ -73,9 +77,10 @@ impl Program {
             eprintln!("{}: cannot become a subreaper: {e}", self.name);
         }
         let Program { name, config } = self;
-        let end = run(root(&name, config, code));
-        while reap_stranger().is_some() {}
-        match end {
+        let at_large = AtLarge::default();
+        let end = catch_unwind(AssertUnwindSafe(|| run(root(&name, config, code, at_large.clone()))));
+        run(at_large.gather(&config));
+        match end.unwrap_or_else(|payload| resume_unwind(payload)) {
             End::Well => ExitCode::SUCCESS,
             End::Failed(e) => {
                 eprintln!("{name} failed:\n{e}");
@@ -91,9 +96,15 @@ impl Program {
     }
 }
 
-async fn root(name: &str, config: Config, code: impl AsyncFnOnce(Actor) -> Result<(), Error>) -> End {
+async fn root(
+    name: &str,
+    config: Config,
+    code: impl AsyncFnOnce(Actor) -> Result<(), Error>,
+    at_large: AtLarge,
+) -> End {
     let here = Here::new(ActorId::root(name), config, None);
     here.install();
+    let _watching = Actor(Rc::clone(&here)).observe(move |event| at_large.hear(event));
     let mut signals = match Signals::listen(&[Signal::INT]) {
         Ok(signals) => signals,
         Err(e) => return End::Failed(Error::new(e)),

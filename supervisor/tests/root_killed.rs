@@ -16,9 +16,10 @@ use pleach::test_main::expect_strays_gone;
 use pleach_spawn::Signal;
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use support::{Busy, GUARD, Run, below, command, runs, send, until_state};
+use std::process::Stdio;
+use support::{Busy, GUARD, Run, assert_nothing_left, below, command, runs, send, until_state, wait};
 
 pleach::test_main!(
     #[limit(3600)]
@@ -37,6 +38,8 @@ pleach::test_main!(
     killed_above_leaves_that_heed_nothing,
     #[limit(3600)]
     killed_above_a_deep_chain,
+    a_root_outlives_what_a_killed_actor_leaves_behind,
+    a_root_that_panics_outlives_its_tree,
 );
 
 /// Numbers that look random (SplitMix64: <https://prng.di.unimi.it/splitmix64.c>, in the public domain).
@@ -208,4 +211,43 @@ fn killed_above_leaves_that_heed_nothing() {
 
 fn killed_above_a_deep_chain() {
     rounds(5, |dice| kill(at_a_random_moment(dice, "idle_tree", "--breadth 1 --depth 24 --deadline 60", 26)));
+}
+
+/// Here it is not the root that is killed, but the root has to gather what comes to it.
+fn a_root_outlives_what_a_killed_actor_leaves_behind() {
+    for _ in 0..runs(5) {
+        let mut run = Run::start(command("idle_tree", "--breadth 1 --depth 2 --deadline 60 --deaf"));
+        let pid = pid_of(&run.line().expect("the tree comes up"));
+        run.wait_for("up");
+        send(pid, Signal::KILL).expect("it lives");
+        let ended = run.finish();
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("root/s0") && ended.stderr.contains("signal 9"), "{ended:?}");
+        assert_nothing_left();
+    }
+}
+
+fn a_root_that_panics_outlives_its_tree() {
+    for _ in 0..runs(3) {
+        pleach::test_main::adopt_strays().expect("a process may become a subreaper");
+        let mut command = command("idle_tree", "--breadth 1 --depth 3 --deadline 60 --deaf");
+        let mut root =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it can be started");
+        let mut lines = BufReader::new(root.stdout.take().expect("it is piped")).lines();
+        let mut line = || lines.next().expect("the tree comes up").expect("a pipe can be read");
+        let pid = pid_of(&line());
+        while line() != "up" {}
+        // Nobody reads from here on: when the actor's death ends the wait of the root, it panics at its next word.
+        drop(lines);
+        send(pid, Signal::KILL).expect("it lives");
+        let status = wait(&mut root);
+        assert_nothing_left();
+        assert_eq!(status.code(), Some(101));
+    }
+}
+
+/// From the line that says that `root/s0` was started.
+fn pid_of(line: &str) -> u32 {
+    let pid = line.strip_prefix("root/s0 (pid ").and_then(|rest| rest.strip_suffix(")"));
+    pid.expect("the first line is for the first actor").parse().expect("a process id")
 }

@@ -1,9 +1,10 @@
 //! An actor: a process whose life is a block in its parent.
 //!
 //! * `id.rs`: who it is. `here.rs`: what this process knows of itself. `event.rs`: what is told about a tree.
-//! * `boot.rs`: the life of a child, from its first step to `_exit`.
+//! * `boot.rs`: the life of a child, from its first step to `_exit`. `at_large.rs`: those that lost their parent.
 //! * `watch.rs`: a child's life as its parent sees it; `verdict.rs`: what came of it, as a pure decision.
 
+pub(crate) mod at_large;
 pub(crate) mod boot;
 mod event;
 pub(crate) mod here;
