@@ -53,6 +53,8 @@ pub struct AsyncFd<T: AsFd> {
     inner: Option<T>,
     token: Token,
     run: RunKey,
+    /// Is `inner` the only owner of the number?
+    sole: bool,
     waits: Cell<u64>,
     /// Not `Send`: the key of a run is one of its thread's.
     _thread: PhantomData<*const ()>,
@@ -72,9 +74,32 @@ impl<T: AsFd> AsyncFd<T> {
     /// Outside a run.
     #[track_caller]
     pub fn new(inner: T) -> io::Result<Self> {
+        Self::register_new(inner, false)
+    }
+
+    #[track_caller]
+    fn register_new(inner: T, sole: bool) -> io::Result<Self> {
         let run = runtime::run_key();
-        let token = register(&inner)?;
-        Ok(AsyncFd { inner: Some(inner), token, run, waits: Cell::new(0), _thread: PhantomData })
+        let token = register(&inner, sole)?;
+        Ok(AsyncFd { inner: Some(inner), token, run, sole, waits: Cell::new(0), _thread: PhantomData })
+    }
+
+    /// The same for a value that is the only owner of its descriptor. A forked child then closes the number at once,
+    /// while of any other value it keeps the number covered, because somebody may still believe to own it.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](AsyncFd::new).
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
+    #[track_caller]
+    pub fn sole(inner: T) -> io::Result<Self>
+    where
+        T: SoleOwner,
+    {
+        Self::register_new(inner, true)
     }
 
     /// The same for a descriptor that may still be in blocking mode: makes it non-blocking first.
@@ -189,7 +214,7 @@ impl<T: AsFd> AsyncFd<T> {
     pub fn adopt(&mut self) -> io::Result<()> {
         let run = runtime::run_key();
         if run != self.run {
-            self.token = register(self.inner())?;
+            self.token = register(self.inner(), self.sole)?;
             self.run = run;
         }
         Ok(())
@@ -322,10 +347,9 @@ impl<T: AsFd> AsyncFd<T> {
 }
 
 #[track_caller]
-fn register<T: AsFd>(inner: &T) -> io::Result<Token> {
+fn register<T: AsFd>(inner: &T, sole: bool) -> io::Result<Token> {
     let fd = inner.as_fd().as_raw_fd();
-    let owned = std::mem::needs_drop::<T>();
-    runtime::with_reactor(|r| r.register(fd, owned))?.map_err(|e| match e.raw_os_error() {
+    runtime::with_reactor(|r| r.register(fd, sole))?.map_err(|e| match e.raw_os_error() {
         Some(libc::EPERM) => io::Error::new(
             io::ErrorKind::Unsupported,
             "this descriptor is always ready (a regular file or a directory) and cannot be waited for: use a thread",
@@ -333,6 +357,31 @@ fn register<T: AsFd>(inner: &T) -> io::Result<Token> {
         _ => e,
     })
 }
+
+/// Types that are the only owner of their descriptor: std's own, which nobody can share or stand in for.
+///
+/// Sealed: a wrong one would let a forked child close a number that somebody else still holds.
+pub trait SoleOwner: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! sole_owners {
+    ($($owner:ty),*) => {$(
+        impl sealed::Sealed for $owner {}
+        impl SoleOwner for $owner {}
+    )*};
+}
+
+sole_owners!(
+    std::os::fd::OwnedFd,
+    std::fs::File,
+    std::os::unix::net::UnixStream,
+    std::os::unix::net::UnixListener,
+    std::io::PipeReader,
+    std::io::PipeWriter
+);
 
 /// One wait for one direction; leaves the reactor when it is over.
 struct Waiting<'a, T: AsFd> {

@@ -28,6 +28,9 @@ use std::time::Duration;
 /// How long tasks that outlive main (their nursery was leaked) may take to end once they are cancelled.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 
+/// How long the loop waits at most while it does: the grace is checked in between.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Runs `main` on this thread, with everything it starts, and returns its value when all has ended.
 ///
 /// The thread belongs to the run until then. Inside, every function of this crate may be used.
@@ -109,6 +112,11 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         runtime::remove_node(self.main);
+        // Jobs that nobody waits for any more: they are not the next run's.
+        let jobs = runtime::with(|rt| std::mem::take(&mut *rt.jobs.borrow_mut()));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(jobs))) {
+            std::mem::forget(payload);
+        }
         loop {
             let task = runtime::with(|rt| rt.sched.borrow_mut().take_any_flat());
             let Some(task) = task else { break };
@@ -233,11 +241,10 @@ fn idle_real() {
         return;
     }
     let shutting_down = runtime::with(|rt| rt.shutting_down.get());
-    let timeout = match until {
-        Some(at) => Some(at.saturating_duration_since(Clock::Real.now())),
-        None if shutting_down => Some(Duration::from_millis(100)),
-        None => None,
-    };
+    let timeout = until.map(|at| at.saturating_duration_since(Clock::Real.now()));
+    // What is left of a run is waited for with a bound of its own.
+    let timeout =
+        if shutting_down { Some(timeout.map_or(LOOK_AGAIN, |t| t.min(LOOK_AGAIN))) } else { timeout };
     ask_reactor(timeout);
 }
 
@@ -256,7 +263,7 @@ fn idle_virtual() {
         Some(at) => runtime::with(|rt| rt.set_clock(Clock::Virtual(at.max(rt.clock().now())))),
         None => {
             let shutting_down = runtime::with(|rt| rt.shutting_down.get());
-            ask_reactor(shutting_down.then_some(Duration::from_millis(100)));
+            ask_reactor(shutting_down.then_some(LOOK_AGAIN));
         }
     }
     fire_due();

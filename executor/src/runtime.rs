@@ -194,6 +194,7 @@ impl Runtime {
         self.sched.borrow_mut().set_executor(executor);
         self.inbox.replace(Some(inbox));
         self.active.set(true);
+        self.orphan_failures.set(0);
         self.run.set(self.run.get().wrapping_add(1));
         self.clock.set(clock);
         self.seed.set(seed);
@@ -244,9 +245,11 @@ impl Runtime {
 
     /// Wakes what was collected and keeps the list's memory.
     pub(crate) fn wake_all(&self, mut woken: Vec<Waker>) {
+        let dead = std::mem::take(&mut self.scopes.borrow_mut().dead);
         for w in woken.drain(..) {
             w.wake();
         }
+        drop(dead);
         let mut scratch = self.scratch.borrow_mut();
         if scratch.capacity() < woken.capacity() {
             *scratch = woken;
@@ -427,6 +430,11 @@ pub(crate) fn require_run(key: RunKey, what: &str) {
         panic!("this {what} belongs to {key}, and was used in {now}: make it inside the run that uses it");
     }
     panic!("this {what} belongs to {key}, and was used outside any run");
+}
+
+/// Is this key of the present run, active or just ended?
+pub(crate) fn is_current_run(key: RunKey) -> bool {
+    try_with(|rt| rt.key() == key).unwrap_or(false)
 }
 
 /// Is this key of the present fork epoch? For destructors: an inherited object cleans nothing up in a forked child.

@@ -115,8 +115,16 @@ where
             answer.done.set();
         }
     });
-    request.done.wait().await?;
-    request.outcome.take().expect("the event is set after the outcome is there")
+    let waited = request.done.wait().await;
+    // A child that was made is never denied, even if the wait for it was cancelled meanwhile.
+    match (request.outcome.take(), waited) {
+        (Some(outcome), waited) => {
+            waited.unwrap_or_else(low_level::absorb);
+            outcome
+        }
+        (None, Err(c)) => Err(c.into()),
+        (None, Ok(())) => unreachable!("the event is set after the outcome is there"),
+    }
 }
 
 /// What the queued job and the future that waits for it share. It exists before the fork.

@@ -93,7 +93,7 @@ impl Process {
     /// Takes over a child that has just been made. If the reactor refuses its pidfd, the child is put down first.
     pub(crate) fn new(pid: Pid, name: String, pidfd: OwnedFd, captures: Box<dyn Any>) -> io::Result<Self> {
         let spare = sys::duplicate(&pidfd);
-        let pidfd = match (AsyncFd::new(pidfd), spare) {
+        let pidfd = match (AsyncFd::sole(pidfd), spare) {
             (Ok(pidfd), _) => pidfd,
             (Err(e), spare) => {
                 put_down(pid, spare.ok());

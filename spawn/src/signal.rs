@@ -207,7 +207,7 @@ impl Signals {
     pub fn listen(signals: &[Signal]) -> io::Result<Self> {
         let bell = sys::eventfd()?;
         let number = bell.as_raw_fd();
-        let bell = AsyncFd::new(bell)?;
+        let bell = AsyncFd::sole(bell)?;
         if HANDLER.bell.compare_exchange(-1, number, SeqCst, SeqCst).is_err() {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,

@@ -33,6 +33,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+/// The longest name of an actor, and the longest path, in bytes: both have to fit the messages of a boot.
+const LONGEST_NAME: usize = 255;
+const LONGEST_PATH: usize = 32 * 1024;
+
 /// An open nursery of actors: what the body of [`actors`] gets.
 pub struct ActorNursery {
     tasks: NurseryHandle<Error>,
@@ -158,13 +162,15 @@ impl ActorNursery {
     {
         let start = start.into();
         let up = Rc::new(Up { pid: Cell::new(0), ready: Flag::new(), decided: Flag::new() });
-        let scope = Rc::new(RefCell::new(None));
+        // Made here, so that a cancel by the handle counts from the first moment on.
+        let own = CancelScope::new();
+        let scope = own.handle();
         let config = start.config.unwrap_or(self.config);
         let (here, shared) = (Rc::clone(&self.here), Rc::clone(&self.shared));
-        let (told, own) = (DecidedOnDrop(Rc::clone(&up)), Rc::clone(&scope));
+        let told = DecidedOnDrop(Rc::clone(&up));
         let task = self
             .tasks
-            .task(async move { forked(here, shared, config, start, grants, code, &told.0, &own).await });
+            .task(async move { forked(here, shared, config, start, grants, code, &told.0, own).await });
         // A nursery that has ended takes no more: only code that outlives it sees that, and the handle says so.
         let task = RefCell::new(task.ok());
         ActorHandle { task, up, scope, epoch: low_level::epoch() }
@@ -201,17 +207,16 @@ async fn forked<T, G, F>(
     grants: G,
     code: F,
     up: &Rc<Up>,
-    scope: &Rc<RefCell<Option<ScopeHandle>>>,
+    own: CancelScope,
 ) -> Result<Option<T>, Error>
 where
     T: Serialize + DeserializeOwned + 'static,
     G: Grants + 'static,
     F: AsyncFnOnce(Actor, G) -> Result<T, Error> + 'static,
 {
-    let own = CancelScope::new();
-    scope.replace(Some(own.handle()));
-    let bytes = own.run(async |_| fork_and_watch(here, shared, config, start, grants, code, up).await).await;
-    scope.take();
+    let handle = own.handle();
+    let bytes =
+        own.run(async |_| fork_and_watch(here, shared, config, start, grants, code, up, handle).await).await;
     match bytes? {
         Some(Some(bytes)) => {
             let value = codec::decode(&bytes).map_err(|e| Error::msg(format!("the actor's value: {e}")))?;
@@ -221,6 +226,7 @@ where
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "as above")]
 async fn fork_and_watch<T, G, F>(
     here: Rc<Here>,
     shared: Rc<Shared>,
@@ -229,6 +235,7 @@ async fn fork_and_watch<T, G, F>(
     grants: G,
     code: F,
     up: &Rc<Up>,
+    own: ScopeHandle,
 ) -> Result<Option<Vec<u8>>, Error>
 where
     T: Serialize + 'static,
@@ -236,6 +243,15 @@ where
     F: AsyncFnOnce(Actor, G) -> Result<T, Error> + 'static,
 {
     let path = here.id.child_path(&start.name);
+    if start.name.len() > LONGEST_NAME || path.len() > LONGEST_PATH {
+        let text = format!(
+            "{} cannot start an actor: its name has {} bytes of at most {LONGEST_NAME}, its path {} of {LONGEST_PATH}",
+            here.id.name(),
+            start.name.len(),
+            path.len()
+        );
+        return Err(Error::of(ErrorKind::Spawn { step: "name".to_owned(), errno: None }, text).at(&here.id));
+    }
     let mut plan = Plan::new(&start.name).last_words(last_words);
     if let Some((step, fault)) = start.fault {
         plan = plan.fault(step, fault);
@@ -261,7 +277,7 @@ where
             up.decided.set();
         })
     };
-    Watch::new(here, shared, id, config, forked.process, channel, ready).run().await
+    Watch::new(here, shared, id, config, forked.process, channel, ready, own).run().await
 }
 
 /// No process was made. Also this is told to the observers, so that nobody waits to hear of the actor.
@@ -308,7 +324,7 @@ pub struct ActorHandle<T> {
     /// `None` if the nursery had ended.
     task: RefCell<Option<TaskHandle<Option<T>>>>,
     up: Rc<Up>,
-    scope: Rc<RefCell<Option<ScopeHandle>>>,
+    scope: ScopeHandle,
     epoch: u64,
 }
 
@@ -376,10 +392,7 @@ impl<T> ActorHandle<T> {
     /// Cancels this actor alone, and all below it. Its end is then no failure.
     pub fn cancel(&self) {
         if self.fresh().is_ok() {
-            let scope = self.scope.borrow().clone();
-            if let Some(scope) = scope {
-                scope.cancel();
-            }
+            self.scope.cancel();
         }
     }
 }

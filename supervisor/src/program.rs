@@ -131,7 +131,7 @@ async fn root(
         Ok(match ended {
             Ok(Some(())) => End::Well,
             Ok(None) => End::Interrupted(None),
-            Err(e) if e.is_cancelled() => End::Interrupted(None),
+            Err(e) if interrupted && e.is_cancelled() => End::Interrupted(None),
             Err(e) if interrupted => End::Interrupted(Some(e)),
             Err(e) => End::Failed(e),
         })

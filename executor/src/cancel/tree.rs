@@ -83,6 +83,8 @@ pub(crate) struct Tree {
     free_waiters: Vec<u32>,
     todo: Vec<u32>,
     root: u32,
+    /// Reasons that no node holds any more: values of users, to be dropped outside.
+    pub(crate) dead: Vec<Reason>,
 }
 
 impl Tree {
@@ -94,6 +96,7 @@ impl Tree {
             free_waiters: Vec::new(),
             todo: Vec::new(),
             root: NIL,
+            dead: Vec::new(),
         }
     }
 
@@ -159,7 +162,7 @@ impl Tree {
         let n = &mut self.nodes[i];
         (n.live, n.shield, n.entered) = (false, false, false);
         n.generation = n.generation.wrapping_add(1);
-        n.effective = None;
+        self.dead.extend(n.effective.take().filter(|r| matches!(r, Reason::External(_))));
         self.free.push(i as u32);
         (n.timer.take(), n.own.take())
     }
@@ -257,7 +260,8 @@ impl Tree {
             let level = level.cloned();
             let cancelled = level.is_some();
             let (mut waiter, mut child) = (n.first_waiter, n.first_child);
-            self.nodes[i as usize].effective = level;
+            let before = std::mem::replace(&mut self.nodes[i as usize].effective, level);
+            self.dead.extend(before.filter(|r| matches!(r, Reason::External(_))));
             while cancelled && waiter != NIL {
                 let w = &self.waiters[waiter as usize];
                 woken.extend(w.waker.clone());

@@ -155,7 +155,7 @@ fn a_regular_file_and_a_closed_number_are_refused_at_once() {
 fn what_owns_its_descriptor_is_named_to_a_fork_and_what_borrows_is_not() {
     run(async {
         let (a, b) = UnixStream::pair().unwrap();
-        let (owned, borrowed) = (AsyncFd::new(OwnedFd::from(a)).unwrap(), AsyncFd::new(b.as_fd()).unwrap());
+        let (owned, borrowed) = (AsyncFd::sole(OwnedFd::from(a)).unwrap(), AsyncFd::new(b.as_fd()).unwrap());
         let fds = low_level::owned_fds();
         assert!(fds.contains(&owned.get_ref().as_raw_fd()));
         assert!(!fds.contains(&BorrowedFd::as_raw_fd(borrowed.get_ref())));

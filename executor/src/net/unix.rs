@@ -91,7 +91,7 @@ impl UnixStream {
     #[track_caller]
     pub fn from_std(stream: net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(UnixStream { fd: AsyncFd::new(stream)? })
+        Ok(UnixStream { fd: AsyncFd::sole(stream)? })
     }
 
     /// Gives std's socket back, non-blocking as it is.

@@ -170,7 +170,9 @@ impl<E> Drop for Core<E> {
             return;
         }
         // Whoever ends or drops the nursery has taken them, or does without.
-        runtime::owe(-self.owed.get());
+        if runtime::is_current_run(self.run) {
+            runtime::owe(-self.owed.get());
+        }
         if self.kids.get() != ScopeId::NONE {
             runtime::end_scope(self.kids.get());
         }

@@ -110,7 +110,10 @@ impl<V> Future for TaskHandle<V> {
             let mut home = cell.0.borrow_mut();
             match &mut *home {
                 Home::Running(waker) => {
-                    *waker = Some(cx.waker().clone());
+                    let before = waker.replace(cx.waker().clone());
+                    drop(home);
+                    // A foreign waker's destructor is foreign code.
+                    drop(before);
                     Poll::Pending
                 }
                 Home::Empty(reason) => Poll::Ready(Err(Cancelled::mint(reason.clone()))),

@@ -75,8 +75,9 @@ struct Slots<E> {
 ///
 /// `'s` is the time the nursery is open, `'env` what its children may borrow from.
 pub struct Nursery<'s, 'env: 's, E> {
-    core: Rc<Core<E>>,
+    /// Before `core`: whatever way the frame goes, no child outlives what it reports to.
     slots: RefCell<Slots<E>>,
+    core: Rc<Core<E>>,
     /// Invariant in `'s`: else a short-lived future could be spawned through a shortened nursery.
     _borrows: PhantomData<Cell<&'s &'env ()>>,
 }
@@ -153,21 +154,27 @@ where
 }
 
 /// The node through which the body is woken.
-struct BodyNode(Word);
+struct BodyNode {
+    word: Word,
+    epoch: u64,
+}
 
 impl BodyNode {
     fn insert<E>(core: &Core<E>) -> Self {
         runtime::with(|rt| {
             let word = rt.sched.borrow_mut().insert_borrowed(core.hub, BODY);
             rt.wake_word(word);
-            BodyNode(word)
+            BodyNode { word, epoch: runtime::epoch() }
         })
     }
 }
 
 impl Drop for BodyNode {
     fn drop(&mut self) {
-        runtime::remove_node(self.0);
+        // In a forked child the number may be that of a task there.
+        if self.epoch == runtime::epoch() {
+            runtime::remove_node(self.word);
+        }
     }
 }
 
@@ -193,10 +200,11 @@ impl<E> Drop for TearDown<'_, '_, '_, E> {
         loop {
             let slot = n.slots.borrow_mut().all.pop();
             let Some(slot) = slot else { break };
-            if let Slot::Full { word, child, .. } = slot {
-                runtime::remove_node(word);
-                keep(catch_unwind(AssertUnwindSafe(|| drop(child))));
+            if let Slot::Full { word, .. } = &slot {
+                runtime::remove_node(*word);
             }
+            // With the child goes the scope of its own, and with that a cause of a user's making.
+            keep(catch_unwind(AssertUnwindSafe(|| drop(slot))));
         }
         loop {
             let word = n.core.flats.borrow().iter().next().map(|(key, word)| (key, *word));
@@ -331,7 +339,9 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
             Err(payload) => Err(payload),
         };
         let was_cancelled = runtime::is_cancelled(scope) || runtime::is_cancelled(self.core.kids());
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(child)));
+        let busy =
+            std::mem::replace(&mut self.slots.borrow_mut().all[slot as usize], Slot::Busy { own: None });
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop((child, own, busy))));
         runtime::remove_node(word);
         self.slots.borrow_mut().vacate(slot);
         self.core.ended(was_cancelled, outcome);

@@ -84,6 +84,9 @@ impl<V> Started<V> {
     /// and if it ends well, `start()` returns the value.
     pub fn set(self, value: V) {
         let Some(cell) = self.0 else { return };
+        if !runtime::is_current_epoch(cell.scope.run) {
+            return;
+        }
         let starter_cancelled = runtime::with(|rt| rt.scopes.borrow().outer_cancelled(cell.scope.id));
         let waker = {
             let mut phase = cell.phase.borrow_mut();
@@ -247,8 +250,10 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
             let mut phase = cell.phase.borrow_mut();
             match &mut *phase {
                 Phase::Starting(waker) | Phase::Kept(_, waker) => {
-                    *waker = Some(cx.waker().clone());
+                    let before = waker.replace(cx.waker().clone());
                     drop(phase);
+                    // A foreign waker's destructor is foreign code.
+                    drop(before);
                     // The scope around this call is the one that is current when it is polled.
                     runtime::reparent(cell.scope.id, runtime::with(runtime::Runtime::scope));
                     return Poll::Pending;

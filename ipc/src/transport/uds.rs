@@ -37,7 +37,7 @@ impl Uds {
     #[track_caller]
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Uds { fd: AsyncFd::new(stream)? })
+        Ok(Uds { fd: AsyncFd::sole(stream)? })
     }
 
     /// Gives the socket back, non-blocking as it is.

@@ -65,17 +65,36 @@ pub(crate) fn decide(seen: Seen) -> Verdict {
     let Some(status) = seen.status else {
         return died(ErrorKind::Unkillable { pid: seen.pid }, "it does not die of SIGKILL".to_owned());
     };
-    if let Stopped::Protocol(what) = seen.stopped {
-        return died(ErrorKind::Protocol, format!("it broke the protocol: {what}"));
-    }
+    // Something failed in it after its last message, and could say so only by its exit status.
+    let failed_late = matches!(status, WireStatus::Exited(code) if code != 0);
     match (seen.last, &seen.stopped) {
-        (Some(Final::Returned(bytes)), _) => return Verdict::Returned(bytes),
         (Some(Final::Failed(error)), _) => return Verdict::Failed(error, Ending::Failed),
+        (Some(_), _) if failed_late => {
+            let text = format!("it failed after its last message: {status}");
+            return died(ErrorKind::Died { pid: seen.pid, status }, text);
+        }
+        (Some(Final::Returned(bytes)), _) => return Verdict::Returned(bytes),
         (Some(Final::Acknowledged), Stopped::Cancelled(cause)) => return Verdict::Cancelled(cause.clone()),
-        (Some(Final::Acknowledged), _) => {
+        (Some(Final::Acknowledged), Stopped::BootTimeout) => {
+            let phase = seen.boot.unwrap_or(BootPhase::Ready);
+            return died(
+                ErrorKind::BootTimeout { phase },
+                format!("not up in time ({phase}); it was stopped"),
+            );
+        }
+        (Some(Final::Acknowledged), Stopped::ChannelLost) => {
+            return died(
+                ErrorKind::ChannelLost,
+                "it closed its link and lived on; it was stopped".to_owned(),
+            );
+        }
+        (Some(Final::Acknowledged), Stopped::No) => {
             return died(ErrorKind::Protocol, "it acknowledged a cancel that nobody had sent".to_owned());
         }
-        (None, _) => {}
+        (Some(Final::Acknowledged), Stopped::Protocol(_)) | (None, _) => {}
+    }
+    if let Stopped::Protocol(what) = seen.stopped {
+        return died(ErrorKind::Protocol, format!("it broke the protocol: {what}"));
     }
     let by_us =
         seen.rung >= Rung::Terminated && matches!(status, WireStatus::Signaled { signal: 9 | 15, .. });

@@ -22,10 +22,10 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::teardown::{Action, DYING, Ladder, Rung, hand_down};
 use crate::wire;
-use pleach_executor::{CancelScope, Cancelled, Instant, Reason, check, now, sleep_until};
+use pleach_executor::{CancelScope, Cancelled, Instant, Reason, ScopeHandle, check, now, sleep_until};
 use pleach_ipc::proto::{
-    Backend, BootPhase, Expected, LastWords, Ledger, Limits, Message, ParentBoot, ParentStep, Spec, Why,
-    WireCause,
+    Backend, BootPhase, Expected, LastWords, Ledger, Limits, Message, ParentBoot, ParentStep, ProtocolError,
+    Spec, Why, WireCause,
 };
 use pleach_ipc::{Channel, ChannelError, DrainEnd};
 use pleach_spawn::{Process, Signal};
@@ -45,15 +45,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// By when the children are to be gone: one moment for all of them.
+    /// By when the children are to be gone: one moment for all of them, once the nursery is cancelled.
     fn deadline(&self, here: &Here, now: Instant, config: &Config) -> Instant {
         if let Some(at) = self.deadline.get() {
             return at;
         }
-        let at = match here.deadline.get() {
-            Some(ours) => hand_down(now, ours),
-            None => now + config.cancel,
-        };
+        let at = lone_deadline(here, now, config);
         self.deadline.set(Some(at));
         at
     }
@@ -72,6 +69,14 @@ impl Shared {
 
     fn failed(&self, who: &ActorId, e: &Error) {
         self.first_failure.borrow_mut().get_or_insert_with(|| (who.path().to_owned(), e.summary()));
+    }
+}
+
+/// By when one child that is stopped alone is to be gone.
+fn lone_deadline(here: &Here, now: Instant, config: &Config) -> Instant {
+    match here.deadline.get() {
+        Some(ours) => hand_down(now, ours),
+        None => now + config.cancel,
     }
 }
 
@@ -101,11 +106,16 @@ pub(crate) struct Watch {
     last_words: Option<LastWords>,
     stopped: Stopped,
     ladder: Option<Ladder>,
+    /// The scope of this actor alone: cancelled by its handle.
+    own: ScopeHandle,
+    /// When the ladder ends.
+    deadline: Option<Instant>,
     /// The next moment at which something is due without any event.
     due: Option<Instant>,
 }
 
 impl Watch {
+    #[expect(clippy::too_many_arguments, reason = "all that a child is made of, once")]
     pub(crate) fn new(
         here: Rc<Here>,
         shared: Rc<Shared>,
@@ -114,6 +124,7 @@ impl Watch {
         process: Process,
         channel: Channel,
         ready: Rc<dyn Fn()>,
+        own: ScopeHandle,
     ) -> Self {
         let ready_by = now() + config.boot;
         let expected = Expected { backend: Backend::Fork, pid: Some(id.pid()), build: None };
@@ -145,6 +156,8 @@ impl Watch {
             last_words: None,
             stopped: Stopped::No,
             ladder: None,
+            own,
+            deadline: None,
             due: Some(ready_by),
         }
     }
@@ -269,6 +282,8 @@ impl Watch {
     fn link_ended(&mut self, e: Option<ChannelError>) {
         self.link_open = false;
         match e {
+            // It died in the middle of a message: an end like any other.
+            Some(ChannelError::Protocol(ProtocolError::Truncated { .. })) => {}
             Some(ChannelError::Protocol(e)) => return self.protocol_error(e.to_string()),
             _ if self.exited || self.last.is_some() => return,
             _ => {}
@@ -315,7 +330,13 @@ impl Watch {
         }
         if self.ladder.is_none() {
             let now = now();
-            let deadline = self.shared.deadline(&self.here, now, &self.config);
+            let of_nursery = matches!(self.stopped, Stopped::Cancelled(_)) && !self.own.cancel_called();
+            let deadline = if of_nursery {
+                self.shared.deadline(&self.here, now, &self.config)
+            } else {
+                lone_deadline(&self.here, now, &self.config)
+            };
+            self.deadline = Some(deadline);
             let mut ladder = Ladder::new(now, deadline, self.config.unkillable);
             if !self.link_open {
                 ladder.link_lost(now);
@@ -352,7 +373,7 @@ impl Watch {
 
     fn ask(&mut self) {
         let now = now();
-        let deadline = self.shared.deadline(&self.here, now, &self.config);
+        let deadline = self.deadline.expect("a ladder that asks has an end");
         let cause = match &self.stopped {
             Stopped::Cancelled(cause) => cause.clone(),
             _ => WireCause {
