@@ -132,10 +132,11 @@ async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle) -> Booted {
     let id = ActorId::new(&cradle.name, &spec.path, std::process::id());
     let here = Here::new(id, config, Some(Rc::clone(channel)));
     here.install();
+    born.step(Step::Ready);
+    // From here on it cannot speak for itself any more, only over the link.
     if let Err(e) = born.arm_running(config.orphan_grace) {
         return Booted::Failed(e, "arming the ties to the parent");
     }
-    born.step(Step::Ready);
     let Ok(ready) = machine.ready() else { unreachable!("the spec has come") };
     if say(channel, &ready).await.is_err() {
         return Booted::ParentGone;
