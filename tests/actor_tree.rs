@@ -1,6 +1,8 @@
 //! What comes back from an actor, and what an actor finds when it wakes up.
 
-use pleach::{Actor, Cause, Config, Ending, Error, ErrorKind, Event, Why, actors, inventory, run, sleep_forever, stats};
+use pleach::{
+    Actor, Cause, Config, Ending, Error, ErrorKind, Event, Why, actors, inventory, run, sleep_forever, stats,
+};
 use pleach_executor::net::UnixStream;
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -35,9 +37,8 @@ fn a_value_comes_back() {
 
 fn a_large_value_right_before_the_exit_is_never_lost() {
     for _ in 0..100 {
-        let r: Result<Vec<u8>, Error> = run(actors(async |an| {
-            an.fork("large", (), async |_, ()| Ok(vec![7u8; 1 << 20])).result().await
-        }));
+        let r: Result<Vec<u8>, Error> =
+            run(actors(async |an| an.fork("large", (), async |_, ()| Ok(vec![7u8; 1 << 20])).result().await));
         assert_eq!(r.unwrap(), vec![7u8; 1 << 20]);
     }
 }
@@ -95,7 +96,8 @@ async fn two_fail(hops: u32) -> Result<(), Error> {
 fn a_group_of_two_is_a_group_of_two_through_three_hops() {
     let e = run(two_fail(3)).unwrap_err();
     assert_eq!(*e.kind(), ErrorKind::Group, "{e}");
-    let mut texts: Vec<_> = e.members().iter().map(|m| (m.origin.name.as_str(), m.message.as_str())).collect();
+    let mut texts: Vec<_> =
+        e.members().iter().map(|m| (m.origin.name.as_str(), m.message.as_str())).collect();
     texts.sort_unstable();
     assert_eq!(texts, [("left", "left failed"), ("right", "right failed")]);
 }
@@ -113,7 +115,10 @@ fn a_panic_is_reported_and_runs_no_guard_of_the_parent() {
         an.fork("panics", (), async |_, ()| -> Result<(), Error> { panic!("out of cheese") }).result().await
     }));
     let e = r.unwrap_err();
-    assert!(matches!(e.kind(), ErrorKind::Panicked { location: Some(at) } if at.contains("actor_tree.rs")), "{e}");
+    assert!(
+        matches!(e.kind(), ErrorKind::Panicked { location: Some(at) } if at.contains("actor_tree.rs")),
+        "{e}"
+    );
     assert_eq!(e.message(), "out of cheese");
     assert!(guard.0.exists(), "the guard on the parent's stack did not run in the child");
 }
@@ -258,7 +263,8 @@ fn the_inventory_at_the_start_is_what_was_declared() {
 async fn chain(levels: u32) -> Result<Vec<u32>, Error> {
     let mut here = vec![inventory::open_fds()?.len() as u32];
     if levels > 0 {
-        let below = actors(async |an| an.fork("link", (), async move |_, ()| chain(levels - 1).await).result().await);
+        let below =
+            actors(async |an| an.fork("link", (), async move |_, ()| chain(levels - 1).await).result().await);
         here.extend(below.await?);
     }
     Ok(here)

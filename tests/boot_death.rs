@@ -1,7 +1,9 @@
 //! A child that dies before it is ready: at every step of its boot, in every way, the parent hears of it by the event,
 //! with the phase, the status, and what the child could still say.
 
-use pleach::{BootPhase, Config, Error, ErrorKind, Fault, Start, Status, Step, actors_with, checkpoint, inventory, run};
+use pleach::{
+    BootPhase, Config, Error, ErrorKind, Fault, Start, Status, Step, actors_with, checkpoint, inventory, run,
+};
 use std::time::Duration;
 
 pleach::test_main!(
@@ -28,7 +30,11 @@ fn dies(step: Step, fault: Fault) -> Error {
         .await;
         (r, books.expect("the body has run").books())
     });
-    assert_eq!((books.started, books.reaped, books.terminated, books.killed), (1, 1, 0, 0), "{step:?} {fault:?}");
+    assert_eq!(
+        (books.started, books.reaped, books.terminated, books.killed),
+        (1, 1, 0, 0),
+        "{step:?} {fault:?}"
+    );
     assert!(inventory::no_children());
     r.expect_err("it has died")
 }

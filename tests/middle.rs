@@ -3,7 +3,8 @@
 
 use pleach::test_main::{adopt_strays, expect_strays_gone};
 use pleach::{
-    Actor, Config, Ending, Error, ErrorKind, Event, Status, Why, actors, actors_with, run, shielded, sleep_forever,
+    Actor, Config, Ending, Error, ErrorKind, Event, Status, Why, actors, actors_with, run, shielded,
+    sleep_forever,
 };
 use pleach_spawn::{Pid, Signal, exit_now, signal_descendant};
 use std::cell::RefCell;
@@ -50,7 +51,11 @@ struct Heard {
 }
 
 /// Grows the tree, does something to one actor when all leaves are up, and gives what came of it.
-fn struck(config: Config, victim: usize, strike: impl Fn(u32) + Clone + 'static) -> (Error, Heard, String, u32, Actor) {
+fn struck(
+    config: Config,
+    victim: usize,
+    strike: impl Fn(u32) + Clone + 'static,
+) -> (Error, Heard, String, u32, Actor) {
     let heard = Rc::new(RefCell::new(Heard::default()));
     let struck = Rc::new(RefCell::new((String::new(), 0)));
     let (r, root) = run(async {
@@ -60,7 +65,9 @@ fn struck(config: Config, victim: usize, strike: impl Fn(u32) + Clone + 'static)
             let mut h = hears.borrow_mut();
             match event {
                 Event::Started { actor, .. } => h.pids.push((actor.path().to_owned(), actor.pid())),
-                Event::Ended { actor, ending, .. } => h.endings.push((actor.path().to_owned(), ending.clone())),
+                Event::Ended { actor, ending, .. } => {
+                    h.endings.push((actor.path().to_owned(), ending.clone()))
+                }
                 Event::Note { .. } => {
                     h.up += 1;
                     if h.up == 8 {
@@ -99,8 +106,7 @@ fn a_killed_middle_is_named_and_its_siblings_are_cancelled() {
         let (e, heard, path, number, _) = struck(patient, victim, strike);
         let killed = Status::Signaled { signal: 9, core: false };
         let named = e.leaves().iter().any(|leaf| {
-            leaf.origin.path == path
-                && leaf.kind == ErrorKind::Died { pid: number, status: killed }
+            leaf.origin.path == path && leaf.kind == ErrorKind::Died { pid: number, status: killed }
         });
         assert!(named, "run {run}: {path} ({number}) is not named with its signal:\n{e}");
         let sibling = match path.strip_suffix('0') {
