@@ -257,6 +257,15 @@ pub(crate) fn below(root: u32) -> Vec<u32> {
     found
 }
 
+/// Has this process got past the first steps of its boot, so that its life is tied to its parent's?
+///
+/// Everything is blocked in a child until then, and in its parent while it forks. Whoever is stopped in between, before
+/// the first system call of its own, has no ties yet: if its parent is killed as well, it stays stopped until somebody
+/// continues it. No process can do anything about that for itself (`ARCHITECTURE.md`, "What is not kept").
+pub(crate) fn has_ties(pid: u32) -> bool {
+    field(pid, "SigBlk:").is_some_and(|mask| mask.bytes().all(|b| b == b'0'))
+}
+
 fn field(pid: u32, name: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned())
