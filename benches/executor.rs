@@ -1,641 +1,252 @@
 //! What do spawning, yielding, waking and cancelling cost here, and what at the peers?
 //!
 //! ```text
-//!   row: one question ─► columns: ours (borrowed, static) │ FuturesUnordered │ tokio JoinSet │ async-executor
+//!   row: one question ─► columns: ours (borrowed, static) │ FuturesUnordered │ tokio │ async-executor
+//!                        each file of executor/ does the work of all rows its own way, with the children of leaf.rs
 //! ```
 //!
-//! `cargo bench -p pleach-benches --bench executor`. Every column does the same work on one thread, and asserts it. What
-//! each row means, and what to know about the peers, is in `README.md` beside this file.
+//! `cargo bench -p pleach-benches --bench executor`. Every column does the same work on one thread, and every repetition
+//! asserts it. What each row means, and what to know about the peers, is in `README.md` beside this file.
 
+#[path = "executor/leaf.rs"]
+mod leaf;
+#[path = "executor/ours.rs"]
+mod ours;
+#[path = "executor/smol_local.rs"]
+mod smol_local;
 mod support;
+#[path = "executor/tokio_local.rs"]
+mod tokio_local;
+#[path = "executor/unordered.rs"]
+mod unordered;
 
-use async_executor::LocalExecutor;
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use pleach_executor::{CancelScope, Cancelled, check, checkpoint, nursery, run, sleep_forever};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
-use support::{Column, compare, is_full};
-use tokio::runtime::Runtime;
-use tokio::task::{JoinSet, LocalSet};
-use tokio_util::sync::CancellationToken;
+use leaf::{Tally, take_tally};
+use pleach_executor::{CancelScope, Cancelled, check, checkpoint, nursery, run};
+use smol_local::Smol;
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::time::Duration;
+use support::allocations::{self, Counting, Use};
+use support::options::Options;
+use support::report;
+use support::{Column, FULL_ROUNDS, Sample, compare, list};
+use tokio_local::Tokio;
 
-type Result<T = ()> = std::result::Result<T, Cancelled>;
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
-/// Sizes of a run: full, or just enough to show that it works.
-#[derive(Clone, Copy)]
+/// How much of everything.
 struct Size {
+    options: Options,
     rounds: usize,
     /// Units of work in one sample.
     work: u64,
 }
 
+/// The peers that keep something between the rows.
+struct Peers {
+    tokio: Tokio,
+    smol: Smol,
+}
+
 fn main() {
-    let size = if is_full() { Size { rounds: 25, work: 100_000 } } else { Size { rounds: 2, work: 2_000 } };
-    let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let options = Options::from_args();
+    let (rounds, work) = (options.rounds(FULL_ROUNDS), if options.full { 100_000 } else { 2_000 });
+    let size = Size { options, rounds, work };
+    let peers = Peers { tokio: Tokio::new(), smol: Smol::new() };
     for children in [1, 100, 10_000] {
-        spawn_join(size, children, &tokio);
+        spawn_join(&size, &peers, children);
     }
     for tasks in [1, 1000] {
-        yields(size, tasks, &tokio);
+        yields(&size, &peers, tasks);
     }
     for depth in [1, 8, 64] {
-        wake_at_depth(size, depth, &tokio);
+        wake_at_depth(&size, &peers, depth);
     }
-    cancel_parked(size, &tokio);
-    primitives(size);
-    allocations(&tokio);
+    cancel_parked(&size, &peers);
+    primitives(&size);
+    memory(&size, &peers);
 }
 
-/// Wakes itself and is pending `n` times: a leaf that yields, the same for every executor.
-struct Yields(u64);
+/// `groups(groups, children, yields, after_each)`: opens, fills and joins groups of children that yield.
+type Groups<'a> = (&'static str, Box<dyn Fn(u64, u64, u64, &dyn Fn()) + 'a>);
 
-impl Future for Yields {
-    type Output = ();
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0 == 0 {
-            return Poll::Ready(());
-        }
-        self.0 -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
+/// Every way to run groups, ours first.
+fn all_groups(peers: &Peers) -> Vec<Groups<'_>> {
+    vec![
+        ("pleach, borrowed", Box::new(ours::borrowed_groups)),
+        ("pleach, static", Box::new(ours::static_groups)),
+        ("FuturesUnordered, boxed children", Box::new(unordered::boxed_groups)),
+        ("FuturesUnordered, children of one type", Box::new(unordered::plain_groups)),
+        ("tokio JoinSet", Box::new(|g, c, y, each| peers.tokio.set_groups(g, c, y, each))),
+        ("tokio handles", Box::new(|g, c, y, each| peers.tokio.handle_groups(g, c, y, each))),
+        ("async-executor tasks", Box::new(|g, c, y, each| peers.smol.groups(g, c, y, each))),
+    ]
 }
 
-// ---- spawn and join
+fn group_column(groups: u64, children: u64, yields: u64, (name, work): Groups<'_>) -> Column<'_> {
+    let expected = Tally { ran: groups * children, wakes: groups * children * yields, dropped: 0, told: 0 };
+    Column::new(name, move || {
+        work(groups, children, yields, &|| ());
+        assert_eq!(take_tally(), expected, "{name}");
+        groups * children * yields.max(1)
+    })
+}
 
-fn spawn_join(size: Size, children: u64, tokio: &Runtime) {
+fn group_columns(peers: &Peers, groups: u64, children: u64, yields: u64) -> Vec<Column<'_>> {
+    all_groups(peers).into_iter().map(|ways| group_column(groups, children, yields, ways)).collect()
+}
+
+fn spawn_join(size: &Size, peers: &Peers, children: u64) {
     let groups = (size.work / children).max(1);
-    let total = groups * children;
-    let ran = Cell::new(0u64);
-    let count = |work: &dyn Fn()| {
-        ran.set(0);
-        work();
-        assert_eq!(ran.get(), total, "every child has run");
-        total
-    };
-    let hit = || ran.set(ran.get() + 1);
-    // The static children count through a shared cell of their own.
-    let shared = std::rc::Rc::new(Cell::new(0u64));
-    compare(
-        &format!("spawn + join of a no-op child, {children} in a group"),
-        "ns a child",
-        size.rounds,
-        vec![
-            Column::new("pleach, borrowed", || {
-                count(&|| {
-                    run(async {
-                        for _ in 0..groups {
-                            let r: Result = nursery(async |n| {
-                                for _ in 0..children {
-                                    n.spawn(async {
-                                        hit();
-                                        Ok(())
-                                    });
-                                }
-                                Ok(())
-                            })
-                            .await;
-                            r.unwrap();
-                        }
-                    });
-                })
-            }),
-            Column::new("pleach, static", || {
-                shared.set(0);
-                run(async {
-                    for _ in 0..groups {
-                        let r: Result = nursery(async |n| {
-                            for _ in 0..children {
-                                let shared = std::rc::Rc::clone(&shared);
-                                n.spawn_static(async move {
-                                    shared.set(shared.get() + 1);
-                                    Ok(())
-                                });
-                            }
-                            Ok(())
-                        })
-                        .await;
-                        r.unwrap();
-                    }
-                });
-                assert_eq!(shared.get(), total);
-                total
-            }),
-            Column::new("FuturesUnordered", || {
-                count(&|| {
-                    run(async {
-                        for _ in 0..groups {
-                            let mut group: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>> =
-                                FuturesUnordered::new();
-                            for _ in 0..children {
-                                // Of mixed types, as a nursery's children are.
-                                let shared = std::rc::Rc::clone(&shared);
-                                group.push(Box::pin(async move { shared.set(shared.get() + 1) }));
-                            }
-                            while group.next().await.is_some() {
-                                hit();
-                            }
-                        }
-                    });
-                })
-            }),
-            Column::new("tokio JoinSet", || {
-                count(&|| {
-                    LocalSet::new().block_on(tokio, async {
-                        for _ in 0..groups {
-                            let mut group = JoinSet::new();
-                            for _ in 0..children {
-                                group.spawn_local(async {});
-                            }
-                            while group.join_next().await.is_some() {
-                                hit();
-                            }
-                        }
-                    });
-                })
-            }),
-            Column::new("async-executor LocalExecutor", || {
-                count(&|| {
-                    let ex = LocalExecutor::new();
-                    run(ex.run(async {
-                        for _ in 0..groups {
-                            let group: Vec<_> = (0..children).map(|_| ex.spawn(async {})).collect();
-                            for task in group {
-                                task.await;
-                                hit();
-                            }
-                        }
-                    }));
-                })
-            }),
-        ],
-    );
+    let row = format!("spawn + join of a no-op child, {children} in a group");
+    compare(&row, "ns a child", size.rounds, group_columns(peers, groups, children, 0));
 }
 
-// ---- yield
-
-fn yields(size: Size, tasks: u64, tokio: &Runtime) {
-    let each = size.work / tasks;
-    let total = each * tasks;
-    compare(
-        &format!("yield, {tasks} task(s)"),
-        "ns a yield",
-        size.rounds,
-        vec![
-            Column::new("pleach, borrowed", || {
-                let r: Result = run(nursery(async |n| {
-                    for _ in 0..tasks {
-                        n.spawn(async move {
-                            Yields(each).await;
-                            Ok(())
-                        });
-                    }
-                    Ok(())
-                }));
-                r.unwrap();
-                total
-            }),
-            Column::new("pleach, static", || {
-                let r: Result = run(nursery(async |n| {
-                    for _ in 0..tasks {
-                        n.spawn_static(async move {
-                            Yields(each).await;
-                            Ok(())
-                        });
-                    }
-                    Ok(())
-                }));
-                r.unwrap();
-                total
-            }),
-            Column::new("FuturesUnordered", || {
-                run(async {
-                    let mut group: FuturesUnordered<_> = (0..tasks).map(|_| Yields(each)).collect();
-                    while group.next().await.is_some() {}
-                });
-                total
-            }),
-            Column::new("tokio JoinSet", || {
-                LocalSet::new().block_on(tokio, async {
-                    let mut group = JoinSet::new();
-                    for _ in 0..tasks {
-                        group.spawn_local(Yields(each));
-                    }
-                    while group.join_next().await.is_some() {}
-                });
-                total
-            }),
-            Column::new("async-executor LocalExecutor", || {
-                let ex = LocalExecutor::new();
-                run(ex.run(async {
-                    let group: Vec<_> = (0..tasks).map(|_| ex.spawn(Yields(each))).collect();
-                    for task in group {
-                        task.await;
-                    }
-                }));
-                total
-            }),
-        ],
-    );
+fn yields(size: &Size, peers: &Peers, tasks: u64) {
+    let row = format!("yield, {tasks} at a time");
+    compare(&row, "ns a yield", size.rounds, group_columns(peers, 1, tasks, size.work / tasks));
 }
 
-// ---- a leaf below nested groups
-
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-
-fn borrowed(depth: u32, wakes: u64) -> Boxed<'static, Result> {
-    Box::pin(async move {
-        if depth == 0 {
-            Yields(wakes).await;
-            return Ok(());
-        }
-        nursery(async |n| {
-            n.spawn(borrowed(depth - 1, wakes));
-            Ok(())
-        })
-        .await
+fn nest_column<'a>(name: &'static str, depth: u64, wakes: u64, nest: impl Fn(u64, u64) + 'a) -> Column<'a> {
+    Column::new(name, move || {
+        nest(depth, wakes);
+        assert_eq!(take_tally(), Tally { ran: 1, wakes, dropped: 0, told: 0 }, "{name}");
+        wakes
     })
 }
 
-fn flat(depth: u32, wakes: u64) -> Boxed<'static, Result> {
-    Box::pin(async move {
-        if depth == 0 {
-            Yields(wakes).await;
-            return Ok(());
-        }
-        nursery(async |n| {
-            n.spawn_static(flat(depth - 1, wakes));
-            Ok(())
-        })
-        .await
+fn wake_at_depth(size: &Size, peers: &Peers, depth: u64) {
+    let Peers { tokio, smol } = peers;
+    let all = size.work;
+    // A nest that is polled from the top pays for every level on every wake: fewer wakes say the same, sooner.
+    let some = all.min(all * 4 / depth);
+    let columns = vec![
+        nest_column("pleach, borrowed", depth, some, ours::borrowed_nest),
+        nest_column("pleach, static", depth, all, ours::static_nest),
+        nest_column("FuturesUnordered, boxed children", depth, some, unordered::nest),
+        nest_column("tokio JoinSet", depth, all, |depth, wakes| tokio.nest(depth, wakes)),
+        nest_column("async-executor tasks", depth, all, |depth, wakes| smol.nest(depth, wakes)),
+    ];
+    compare(&format!("wake a leaf below {depth} nested groups"), "ns a wake", size.rounds, columns);
+}
+
+/// How many children wait when they are cancelled.
+const WAITERS: u64 = 1000;
+
+/// What a child notices of its cancellation.
+#[derive(Clone, Copy)]
+enum Told {
+    /// It sees the cancellation, and can clean up before it ends.
+    Yes,
+    /// It is dropped where it waits.
+    No,
+}
+
+fn cancel_column<'a>(
+    name: &'static str,
+    told: Told,
+    times: u64,
+    cancel: impl Fn(u64) -> Duration + 'a,
+) -> Column<'a> {
+    let all = times * WAITERS;
+    let told = if matches!(told, Told::Yes) { all } else { 0 };
+    Column::timed(name, move || {
+        let took = (0..times).map(|_| cancel(WAITERS)).sum();
+        // Wakes are those of the wait until all are parked: not what is asked here.
+        let tally = Tally { wakes: 0, ..take_tally() };
+        assert_eq!(tally, Tally { ran: 0, wakes: 0, dropped: all, told }, "{name}");
+        Sample { units: all, took }
     })
 }
 
-fn unordered(depth: u32, wakes: u64) -> Boxed<'static, ()> {
-    Box::pin(async move {
-        if depth == 0 {
-            return Yields(wakes).await;
-        }
-        let mut group = FuturesUnordered::new();
-        group.push(unordered(depth - 1, wakes));
-        while group.next().await.is_some() {}
-    })
+fn cancel_parked(size: &Size, peers: &Peers) {
+    let Peers { tokio, smol } = peers;
+    let times = (size.work / WAITERS / 10).max(1);
+    let columns = vec![
+        cancel_column("pleach, borrowed: n.cancel()", Told::Yes, times, ours::cancel_borrowed),
+        cancel_column("pleach, static: n.cancel()", Told::Yes, times, ours::cancel_static),
+        cancel_column("tokio JoinSet + token", Told::Yes, times, |n| tokio.cancel_by_token(n)),
+        cancel_column("tokio JoinSet: abort_all", Told::No, times, |n| tokio.cancel_by_abort(n)),
+        cancel_column("async-executor: cancel each", Told::No, times, |n| smol.cancel_each(n)),
+        cancel_column("FuturesUnordered: drop", Told::No, times, unordered::cancel_by_drop),
+    ];
+    compare("cancel 1000 parked children and join them", "ns a child", size.rounds, columns);
 }
 
-fn joined(depth: u32, wakes: u64) -> Boxed<'static, ()> {
-    Box::pin(async move {
-        if depth == 0 {
-            return Yields(wakes).await;
-        }
-        let mut group = JoinSet::new();
-        group.spawn_local(joined(depth - 1, wakes));
-        while group.join_next().await.is_some() {}
-    })
-}
-
-fn local(ex: &'static LocalExecutor<'static>, depth: u32, wakes: u64) -> Boxed<'static, ()> {
-    Box::pin(async move {
-        if depth == 0 {
-            return Yields(wakes).await;
-        }
-        ex.spawn(local(ex, depth - 1, wakes)).await;
-    })
-}
-
-fn wake_at_depth(size: Size, depth: u32, tokio: &Runtime) {
-    let wakes = size.work;
-    compare(
-        &format!("wake and poll a leaf below {depth} nested groups"),
-        "ns a wake",
-        size.rounds,
-        vec![
-            Column::new("pleach, borrowed", || {
-                run(borrowed(depth, wakes)).unwrap();
-                wakes
-            }),
-            Column::new("pleach, static", || {
-                run(flat(depth, wakes)).unwrap();
-                wakes
-            }),
-            Column::new("FuturesUnordered", || {
-                run(unordered(depth, wakes));
-                wakes
-            }),
-            Column::new("tokio JoinSet", || {
-                LocalSet::new().block_on(tokio, joined(depth, wakes));
-                wakes
-            }),
-            Column::new("async-executor LocalExecutor", || {
-                // Its tasks spawn into it, so it has to outlive itself: leaked, a few bytes a sample.
-                let ex: &'static LocalExecutor<'static> = Box::leak(Box::default());
-                run(ex.run(local(ex, depth, wakes)));
-                wakes
-            }),
-        ],
-    );
-}
-
-// ---- cancel
-
-const PARKED: u64 = 1000;
-
-fn cancel_parked(size: Size, tokio: &Runtime) {
-    let times = (size.work / PARKED / 10).max(1);
-    let ended = Cell::new(0u64);
-    let check_all = |times: u64| {
-        assert_eq!(ended.replace(0), times * PARKED, "every waiter has ended");
-        times * PARKED
-    };
-    struct Tally<'a>(&'a Cell<u64>);
-    impl Drop for Tally<'_> {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() + 1);
-        }
-    }
-    let shared = std::rc::Rc::new(Cell::new(0u64));
-    struct SharedTally(std::rc::Rc<Cell<u64>>);
-    impl Drop for SharedTally {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() + 1);
-        }
-    }
-    let check_shared = |times: u64| {
-        assert_eq!(shared.replace(0), times * PARKED, "every waiter has ended");
-        times * PARKED
-    };
-    compare(
-        "spawn 1000, park all, cancel and join",
-        "ns a waiter",
-        size.rounds,
-        vec![
-            Column::new("pleach, borrowed: n.cancel()", || {
-                for _ in 0..times {
-                    let r: Result = run(nursery(async |n| {
-                        for _ in 0..PARKED {
-                            n.spawn(async {
-                                let _tally = Tally(&ended);
-                                sleep_forever().await?;
-                                Ok(())
-                            });
-                        }
-                        settle(40).await;
-                        n.cancel();
-                        Ok(())
-                    }));
-                    r.unwrap();
-                }
-                check_all(times)
-            }),
-            Column::new("pleach, static: n.cancel()", || {
-                for _ in 0..times {
-                    let r: Result = run(nursery(async |n| {
-                        for _ in 0..PARKED {
-                            let tally = SharedTally(std::rc::Rc::clone(&shared));
-                            n.spawn_static(async move {
-                                let _tally = tally;
-                                sleep_forever().await?;
-                                Ok(())
-                            });
-                        }
-                        settle(2).await;
-                        n.cancel();
-                        Ok(())
-                    }));
-                    r.unwrap();
-                }
-                check_shared(times)
-            }),
-            Column::new("FuturesUnordered: drop (no clean-up)", || {
-                for _ in 0..times {
-                    run(async {
-                        let mut group: FuturesUnordered<Boxed<'_, ()>> = FuturesUnordered::new();
-                        for _ in 0..PARKED {
-                            group.push(Box::pin(async {
-                                let _tally = Tally(&ended);
-                                std::future::pending::<()>().await;
-                            }));
-                        }
-                        // It yields to its caller now and then: until every one has been polled.
-                        for _ in 0..64 {
-                            let polled = futures_util::poll!(group.next());
-                            assert!(polled.is_pending());
-                        }
-                        drop(group);
-                    });
-                }
-                check_all(times)
-            }),
-            Column::new("tokio JoinSet: abort_all, join", || {
-                for _ in 0..times {
-                    LocalSet::new().block_on(tokio, async {
-                        let mut group = JoinSet::new();
-                        for _ in 0..PARKED {
-                            let tally = SharedTally(std::rc::Rc::clone(&shared));
-                            group.spawn_local(async move {
-                                let _tally = tally;
-                                std::future::pending::<()>().await;
-                            });
-                        }
-                        tokio_settle(40).await;
-                        group.abort_all();
-                        while group.join_next().await.is_some() {}
-                    });
-                }
-                check_shared(times)
-            }),
-            Column::new("tokio JoinSet + CancellationToken", || {
-                for _ in 0..times {
-                    LocalSet::new().block_on(tokio, async {
-                        let token = CancellationToken::new();
-                        let mut group = JoinSet::new();
-                        for _ in 0..PARKED {
-                            let tally = SharedTally(std::rc::Rc::clone(&shared));
-                            let token = token.clone();
-                            group.spawn_local(async move {
-                                let _tally = tally;
-                                token.cancelled().await;
-                            });
-                        }
-                        tokio_settle(40).await;
-                        token.cancel();
-                        while group.join_next().await.is_some() {}
-                    });
-                }
-                check_shared(times)
-            }),
-            Column::new("async-executor: Task::cancel", || {
-                for _ in 0..times {
-                    let ex = LocalExecutor::new();
-                    run(ex.run(async {
-                        let group: Vec<_> = (0..PARKED)
-                            .map(|_| {
-                                let tally = SharedTally(std::rc::Rc::clone(&shared));
-                                ex.spawn(async move {
-                                    let _tally = tally;
-                                    std::future::pending::<()>().await;
-                                })
-                            })
-                            .collect();
-                        for _ in 0..2 {
-                            Yields(1).await;
-                        }
-                        for task in group {
-                            task.cancel().await;
-                        }
-                    }));
-                }
-                check_shared(times)
-            }),
-        ],
-    );
-}
-
-/// Until every child has been polled: 64 polls lie between two turns of this one.
-async fn settle(turns: u64) {
-    for _ in 0..turns {
-        checkpoint().await.expect("nobody has cancelled yet");
-    }
-}
-
-async fn tokio_settle(turns: u64) {
-    for _ in 0..turns {
-        tokio::task::yield_now().await;
-    }
-}
-
-// ---- our own small parts, no peer has them
-
-fn primitives(size: Size) {
+/// Our own small parts: no peer has them.
+fn primitives(size: &Size) {
     let n = size.work;
-    compare(
-        "small parts of ours",
-        "ns each",
-        size.rounds,
-        vec![
-            Column::new("check()", || {
-                run(async { (0..n).for_each(|_| check().expect("not cancelled")) });
-                n
-            }),
-            Column::new("checkpoint()", || {
-                run(async {
-                    for _ in 0..n {
-                        checkpoint().await.expect("not cancelled");
-                    }
-                });
-                n
-            }),
-            Column::new("open and close a scope", || {
-                run(async {
-                    for _ in 0..n {
-                        let r: Result<Option<()>> = CancelScope::new().run(async |_| Ok(())).await;
-                        assert!(matches!(r, Ok(Some(()))));
-                    }
-                });
-                n
-            }),
-            Column::new("open and close an empty nursery", || {
-                run(async {
-                    for _ in 0..n {
-                        let r: Result = nursery(async |_| Ok(())).await;
-                        assert!(r.is_ok());
-                    }
-                });
-                n
-            }),
-        ],
-    );
+    let columns = vec![
+        Column::new("check()", || {
+            run(async { (0..n).for_each(|_| black_box(check()).expect("not cancelled")) });
+            n
+        }),
+        Column::new("checkpoint()", || {
+            run(async {
+                for _ in 0..n {
+                    checkpoint().await.expect("not cancelled");
+                }
+            });
+            n
+        }),
+        Column::new("open and close a scope", || {
+            run(async {
+                for _ in 0..n {
+                    let left: Result<Option<()>, Cancelled> = CancelScope::new().run(async |_| Ok(())).await;
+                    assert!(matches!(left, Ok(Some(()))), "nobody cancels it");
+                }
+            });
+            n
+        }),
+        Column::new("open and close an empty nursery", || {
+            run(async {
+                for _ in 0..n {
+                    let joined: Result<(), Cancelled> = nursery(async |_| Ok(())).await;
+                    joined.expect("it has no child that could fail");
+                }
+            });
+            n
+        }),
+    ];
+    list("small parts of ours", "ns each", size.rounds, columns);
 }
 
-// ---- allocations
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static BYTES: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is handed on to the system's allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        BYTES.fetch_add(layout.size() as u64, Relaxed);
-        // SAFETY: the caller's obligations are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's obligations are the system allocator's.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(tokio: &Runtime) {
+/// What a child takes of the heap: exact, and the same in every run.
+fn memory(size: &Size, peers: &Peers) {
     const CHILDREN: u64 = 1000;
-    println!(
-        "\nheap allocations for a child that yields once, warm, 1000 in a group (does not depend on noise)"
-    );
-    let count = |name: &str, work: &dyn Fn()| {
-        work();
-        let (n, bytes) = (ALLOCATIONS.load(Relaxed), BYTES.load(Relaxed));
-        work();
-        let (n, bytes) = (ALLOCATIONS.load(Relaxed) - n, BYTES.load(Relaxed) - bytes);
-        let each = |total: u64| total as f64 / CHILDREN as f64;
-        println!("  {name:<34}{:>10.2} allocations {:>8.0} bytes", each(n), each(bytes));
-        each(n)
-    };
-    let ours = count("pleach, borrowed", &|| {
-        let r: Result = run(nursery(async |n| {
-            for _ in 0..CHILDREN {
-                n.spawn(async {
-                    Yields(1).await;
-                    Ok(())
-                });
-            }
-            Ok(())
-        }));
-        r.unwrap();
-    });
-    assert!(ours < 1.1, "a borrowed child is one allocation");
-    let ours = count("pleach, static", &|| {
-        let r: Result = run(nursery(async |n| {
-            for _ in 0..CHILDREN {
-                n.spawn_static(async {
-                    Yields(1).await;
-                    Ok(())
-                });
-            }
-            Ok(())
-        }));
-        r.unwrap();
-    });
-    assert!(ours < 1.1, "a static child is one allocation");
-    count("FuturesUnordered", &|| {
-        run(async {
-            let mut group: FuturesUnordered<_> = (0..CHILDREN).map(|_| Yields(1)).collect();
-            while group.next().await.is_some() {}
+    let each = |total: i64| total as f64 / CHILDREN as f64;
+    let (mut allocations, mut bytes, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, work) in all_groups(peers) {
+        // Two groups in one run: the second finds the runtime warm.
+        let seen: RefCell<Vec<Use>> = RefCell::new(Vec::with_capacity(2));
+        work(2, CHILDREN, 1, &|| {
+            seen.borrow_mut().push(allocations::so_far());
+            allocations::forget_peak();
         });
-    });
-    count("tokio JoinSet", &|| {
-        LocalSet::new().block_on(tokio, async {
-            let mut group = JoinSet::new();
-            for _ in 0..CHILDREN {
-                group.spawn_local(Yields(1));
-            }
-            while group.join_next().await.is_some() {}
-        });
-    });
-    count("async-executor LocalExecutor", &|| {
-        let ex = LocalExecutor::new();
-        run(ex.run(async {
-            let group: Vec<_> = (0..CHILDREN).map(|_| ex.spawn(Yields(1))).collect();
-            for task in group {
-                task.await;
-            }
-        }));
-    });
+        assert_eq!(
+            take_tally(),
+            Tally { ran: 2 * CHILDREN, wakes: 2 * CHILDREN, dropped: 0, told: 0 },
+            "{name}"
+        );
+        let [before, after] = seen.into_inner()[..] else { panic!("{name}: two groups") };
+        let count = each(after.allocations.cast_signed() - before.allocations.cast_signed());
+        assert!(
+            !name.starts_with("pleach") || count < 1.1,
+            "one allocation for a child of ours, not {count}"
+        );
+        allocations.push((name, count));
+        bytes.push((name, each(after.bytes.cast_signed() - before.bytes.cast_signed())));
+        peaks.push((name, each(after.peak - before.live)));
+    }
+    let rows = [
+        ("heap allocations of a child that yields once", "allocations a child", allocations),
+        ("bytes asked for by a child that yields once", "bytes a child", bytes),
+        ("most bytes in use, 1000 children that yield once", "bytes a child", peaks),
+    ];
+    for (row, unit, counts) in rows {
+        if size.options.wants(row) {
+            report::print_exact(size.options.json, row, unit, &counts);
+        }
+    }
 }

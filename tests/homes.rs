@@ -81,7 +81,7 @@ const UNSAFE: Home = Home {
             "executor/src/nursery/spawn.rs",
             "the one call of raw::erase: its obligation is kept there, by where the nursery stores the child",
         ),
-        ("benches/executor.rs", "an allocator that counts"),
+        ("benches/support/allocations.rs", "an allocator that counts"),
         (
             "benches/tree/raw.rs",
             "bare fork, waitid and _exit: the floor that our own fork is measured against",

@@ -1,0 +1,50 @@
+//! What a column's samples say: pure arithmetic, tested by `benches/harness.rs`.
+//!
+//! ```text
+//!   samples, in any order ─► sorted once ─► Summary { median, min, p10, p90 }
+//! ```
+//!
+//! Rules: no clock, no output. A quantile is one of the samples, never a mixture of two, so that it was really seen.
+
+/// What is reported of a column, in the unit of its samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Summary {
+    /// Half of the samples are below.
+    pub(crate) median: f64,
+    /// The luckiest sample.
+    pub(crate) min: f64,
+    /// A tenth of the samples is below: with `p90` the spread.
+    pub(crate) p10: f64,
+    /// A tenth of the samples is above.
+    pub(crate) p90: f64,
+}
+
+impl Summary {
+    /// The summary of at least one sample.
+    ///
+    /// # Panics
+    ///
+    /// If there is no sample, or one is not a number: then nothing was measured.
+    pub(crate) fn of(samples: &[f64]) -> Self {
+        assert!(!samples.is_empty(), "a column without samples");
+        assert!(samples.iter().all(|s| s.is_finite()), "a sample that is not a number: {samples:?}");
+        let mut sorted = samples.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Summary {
+            median: quantile(&sorted, 0.5),
+            min: sorted[0],
+            p10: quantile(&sorted, 0.1),
+            p90: quantile(&sorted, 0.9),
+        }
+    }
+}
+
+/// The sample nearest to the place `q` (0 to 1) of `sorted`.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * q).round() as usize]
+}
+
+/// The order in which `columns` run in `round`: every column comes first, second, … equally often.
+pub(crate) fn rotated(columns: usize, round: usize) -> impl Iterator<Item = usize> {
+    (0..columns).map(move |place| (place + round) % columns)
+}
