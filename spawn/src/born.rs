@@ -1,9 +1,9 @@
 //! What a new child knows of itself, and its voice until it is up.
 //!
 //! ```text
-//!   fork ─► entry(Born, Granted) ─► step(..) step(..) ─► arm_running ─► an actor like any other
-//!                │ fails on the way
-//!                └─► last words on the link ─► _exit(64 + phase)
+//!   fork, exec ─► entry(Born, …) ─► step(..) step(..) ─► arm_running ─► an actor like any other
+//!                      │ fails on the way
+//!                      └─► last words on the link ─► _exit(64 + phase)
 //! ```
 //!
 //! Rules:
@@ -11,6 +11,7 @@
 //!   until [`Born::arm_running`], so that a child that unwinds during its boot, and thereby drops its link, can
 //!   still say why.
 
+use crate::marker::Marker;
 use crate::plan::{Fault, LastWords, Plan, Step};
 use crate::process::Pid;
 use crate::{signal, sys};
@@ -39,11 +40,12 @@ struct Shared {
     mouth: RefCell<Option<OwnedFd>>,
     phase: Cell<Step>,
     fault: Option<(Step, Fault)>,
+    death_signal: bool,
     last_words: LastWords,
 }
 
 impl Born {
-    /// Made before the fork, since it allocates. `link` is the child's end.
+    /// For a fork, and made before it, since it allocates. `link` is the child's end.
     pub(crate) fn new(plan: &Plan, link: OwnedFd) -> Self {
         let shared = Shared {
             name: plan.name.clone(),
@@ -52,7 +54,23 @@ impl Born {
             mouth: RefCell::new(None),
             phase: Cell::new(Step::Arm),
             fault: plan.fault,
+            death_signal: plan.death_signal,
             last_words: plan.last_words,
+        };
+        Self { shared: Rc::new(shared) }
+    }
+
+    /// Made in the child, from what its parent told it.
+    pub(crate) fn of_exec(marker: &Marker, link: OwnedFd, last_words: LastWords) -> Self {
+        let shared = Shared {
+            name: marker.name.clone(),
+            parent: marker.parent,
+            link: RefCell::new(Some(link)),
+            mouth: RefCell::new(None),
+            phase: Cell::new(Step::Arm),
+            fault: marker.fault,
+            death_signal: marker.death_signal,
+            last_words,
         };
         Self { shared: Rc::new(shared) }
     }
@@ -68,13 +86,14 @@ impl Born {
         &self.shared.name
     }
 
-    /// The process that forked this one.
+    /// The process that made this one.
     #[must_use]
     pub fn parent(&self) -> Pid {
         self.shared.parent
     }
 
-    /// The child's end of the link, on the number that it had before the fork. Once; later calls give `None`.
+    /// The child's end of the link, on the number that it had before the fork, or 3 after an exec. Once; later calls
+    /// give `None`.
     ///
     /// A second number of it stays open until [`arm_running`](Self::arm_running), so during boot the parent sees
     /// EOF only when this process ends.
@@ -135,7 +154,15 @@ impl Born {
     /// If the system refuses the handler or the registration.
     pub fn arm_running(&self, grace: Duration) -> io::Result<()> {
         drop(self.shared.mouth.borrow_mut().take());
+        if !self.has_death_signal() {
+            return Ok(());
+        }
         signal::watch_parent(self.shared.parent, grace)
+    }
+
+    /// Whether a signal tells this child of its parent's death: not if its plan has switched that off.
+    pub(crate) fn has_death_signal(&self) -> bool {
+        self.shared.death_signal
     }
 
     fn voice(&self) -> Option<RawFd> {
@@ -161,5 +188,6 @@ fn fail(step: Step, fault: Fault) {
         Fault::Panic => panic!("made to panic in {step}"),
         Fault::Kill => sys::raise(libc::SIGKILL),
         Fault::Stop => sys::raise(libc::SIGSTOP),
+        Fault::Hang => sys::hang(),
     }
 }

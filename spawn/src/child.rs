@@ -1,4 +1,4 @@
-//! The child's first steps, and its last: the only code between the fork and the entry function.
+//! A forked child's first steps, and its last: the only code between the fork and the entry function.
 //!
 //! ```text
 //!   fork ─► live: Arm ► Epoch ► Fds ► Signals ► Attributes ► Enter ─► entry(born, grants) ─► _exit(code)
@@ -16,17 +16,15 @@
 //! * All signals are blocked until every disposition is this process's own.
 
 use crate::born::Born;
+use crate::farewell::{LastPanic, or_leave};
 use crate::fds::{Fate, FdPlan};
 use crate::grants::{Granted, Grants};
 use crate::plan::Step;
 use crate::{signal, sys};
 use pleach_executor::low_level::forget_runtime;
-use std::any::Any;
 use std::ffi::{CStr, c_int};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// The whole life of a forked child. Fresh frame, never inlined: nothing of the parent's is in reach but by argument.
 #[inline(never)]
@@ -36,33 +34,19 @@ where
     F: FnOnce(Born, Granted<G>) -> i32,
 {
     let witness = born.witness();
-    let location = LastPanic::default();
-    let end = catch_unwind(AssertUnwindSafe(|| {
+    let panics = LastPanic::default();
+    let code = panics.catch(&witness, || {
         prelude(&born, fds);
-        location.listen();
+        panics.listen();
         born.step(Step::Enter);
         entry(born, Granted::new(grants))
-    }));
-    match end {
-        Ok(code) => sys::exit_now(code),
-        Err(payload) => {
-            let phase = witness.phase();
-            witness.last_words(phase, 0, &location.describe(&*payload));
-            // Its destructor could panic again.
-            std::mem::forget(payload);
-            sys::exit_now(phase.exit_code())
-        }
-    }
+    });
+    sys::exit_now(code)
 }
 
 /// Steps `Arm` to `Attributes`. Async-signal-safe but for what the rules above say of `Epoch`.
 fn prelude(born: &Born, fds: &FdPlan) {
-    born.step(Step::Arm);
-    or_leave(born, "PR_SET_PDEATHSIG", sys::set_parent_death_signal(libc::SIGKILL));
-    if !sys::parent_is(born.parent()) {
-        // It died before the line above, so no signal comes, and nobody is left to read last words.
-        sys::exit_now(Step::Arm.exit_code());
-    }
+    arm(born);
     born.step(Step::Epoch);
     forget_runtime();
     signal::forget();
@@ -70,17 +54,25 @@ fn prelude(born: &Born, fds: &FdPlan) {
     or_leave(born, "/dev/null", cover(fds));
     born.step(Step::Signals);
     or_leave(born, "sigaction", reset_signals());
-    born.step(Step::Attributes);
-    or_leave(born, "PR_SET_NAME", name(born.name()));
+    take_name(born);
 }
 
-/// Async-signal-safe because it calls only such functions.
-fn or_leave(born: &Born, what: &str, done: io::Result<()>) {
-    if let Err(e) = done {
-        let phase = born.phase();
-        born.last_words(phase, e.raw_os_error().unwrap_or(0), what);
-        sys::exit_now(phase.exit_code());
+/// Step `Arm`: its parent's death is its own. Async-signal-safe because prctl and getppid are bare system calls.
+pub(crate) fn arm(born: &Born) {
+    born.step(Step::Arm);
+    if born.has_death_signal() {
+        or_leave(born, "PR_SET_PDEATHSIG", sys::set_parent_death_signal(libc::SIGKILL));
+        if !sys::parent_is(born.parent()) {
+            // It died before the line above, so no signal comes, and nobody is left to read last words.
+            sys::exit_now(Step::Arm.exit_code());
+        }
     }
+}
+
+/// Step `Attributes`. Async-signal-safe because prctl is a bare system call and the buffer is on the stack.
+pub(crate) fn take_name(born: &Born) {
+    born.step(Step::Attributes);
+    or_leave(born, "PR_SET_NAME", name(born.name()));
 }
 
 // ---- descriptors
@@ -234,44 +226,5 @@ fn name(name: &str) -> io::Result<()> {
     match CStr::from_bytes_until_nul(&buffer) {
         Ok(name) => sys::set_name(name),
         Err(_) => Ok(()),
-    }
-}
-
-// ---- panics
-
-/// Message and place of the last panic in this child. The payload that comes out below has no place.
-#[derive(Clone, Default)]
-struct LastPanic(Arc<Mutex<Option<(String, String)>>>);
-
-impl LastPanic {
-    /// From here on panics are noted before the hook that was there does what it does.
-    fn listen(&self) {
-        let before = std::panic::take_hook();
-        let slot = self.clone();
-        std::panic::set_hook(Box::new(move |info| {
-            let place = info.location().map_or_else(String::new, ToString::to_string);
-            let note = (text_of(info.payload()).to_owned(), place);
-            *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
-            before(info);
-        }));
-    }
-
-    /// The text for last words: the message, and the place if the last panic is the one that came out.
-    fn describe(&self, payload: &(dyn Any + Send)) -> String {
-        let text = text_of(payload);
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((noted, place)) if noted == text => format!("panicked at {place}: {text}"),
-            _ => format!("panicked: {text}"),
-        }
-    }
-}
-
-fn text_of(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "(a payload that is no text)"
     }
 }

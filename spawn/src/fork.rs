@@ -41,7 +41,7 @@ use crate::grants::{Granted, Grants};
 use crate::plan::Plan;
 use crate::process::{Pid, Process, put_down};
 use crate::sys;
-use crate::tree::other_threads;
+use crate::tree::busy_threads;
 use pleach_executor::low_level;
 use pleach_executor::sync::Event;
 use std::cell::{Cell, RefCell};
@@ -199,20 +199,25 @@ where
 
 /// Everything that can speak against a fork before anything has been made.
 fn may_fork(plan: &Plan) -> Result<(), SpawnError> {
+    ask(plan)?;
+    let others = busy_threads().map_err(SpawnError::system("read /proc/self/task"))?;
+    if !others.is_empty() {
+        return Err(SpawnError::NotSingleThreaded { others });
+    }
+    exits_are_kept()
+}
+
+/// Whether the child is wanted still.
+pub(crate) fn ask(plan: &Plan) -> Result<(), SpawnError> {
     if plan.wanted.as_ref().is_some_and(|ask| !ask()) {
         return Err(SpawnError::Unwanted);
     }
-    if sys::unshare_thread().is_err() {
-        // Several threads; or one, and a sandbox that forbids the question. Or the others are on their way out.
-        let others = other_threads().map_err(SpawnError::system("read /proc/self/task"))?;
-        if !others.is_empty() {
-            return Err(SpawnError::NotSingleThreaded { others });
-        }
-    }
-    if !sys::sigchld_is_default() {
-        return Err(SpawnError::SigchldNotDefault);
-    }
     Ok(())
+}
+
+/// Whether the exit status of a child waits for its collector.
+pub(crate) fn exits_are_kept() -> Result<(), SpawnError> {
+    if sys::sigchld_keeps_statuses() { Ok(()) } else { Err(SpawnError::SigchldNotDefault) }
 }
 
 /// Kept: the child's end and what is granted. Closed: what our own types own, and what this function's caller holds

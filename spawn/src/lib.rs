@@ -1,40 +1,51 @@
-//! Starts processes by fork, keeps them by pidfd, and reaps every one.
+//! Starts processes by fork or exec, keeps them by pidfd, and reaps every one.
 //!
 //! ```text
-//!   fork(plan, grants, entry) ──► Forked { process, link } ──► exited ─► reaped ─► ExitStatus
-//!                         │                       │ socketpair
-//!                         └─► child: Born { link } ─► prelude ─► entry ─► _exit
+//!   fork(plan, grants, entry) ─┬─► Forked { process, link } ──► exited ─► reaped ─► ExitStatus
+//!   exec(plan, image, given) ──┤                    │ socketpair
+//!                              └─► child: prelude ─► entry(Born { link }, …) ─► _exit
 //! ```
 //!
 //! One idea stands behind every rule here: **fork copies owners, not just resources.** The child inherits the
 //! parent's objects along with its memory, and each of them still believes that it owns a descriptor, a handler, a
 //! child or a file. So the child forgets what is the runtime's, covers what is anybody else's, and never goes back.
 //!
-//! [`fork`](fork()) runs a closure in a child that has this process's memory. Other backends (a fork server, exec)
-//! fulfil the same contract: a process, held by pidfd, and one end of a socketpair.
+//! [`fork`](fork()) runs a closure in a child that has this process's memory, and needs a process of one thread.
+//! [`exec`](exec()) starts this program again, with nothing inherited, and `main` lets it be a child: [`reborn`].
+//! Both fulfil one contract: a process, held by pidfd, and one end of a socketpair. So would a fork server.
 
 mod born;
 mod child;
 mod error;
+mod exec;
+mod farewell;
 mod fds;
 mod fork;
 mod grants;
+mod image;
+mod marker;
 mod plan;
 mod process;
+mod reborn;
 mod signal;
 mod status;
+mod stops;
 mod sys;
 mod tree;
 
 pub use born::Born;
 pub use error::SpawnError;
+pub use exec::exec;
 pub use fork::{Forked, fork};
 pub use grants::{Granted, Grants};
-pub use plan::{BOOT_FAILURE, Fault, LastWords, Plan, Step};
+pub use image::Image;
+pub use plan::{BOOT_FAILURE, Fault, LastWords, Plan, Step, plain_words};
 pub use process::{Gone, Pid, Process};
+pub use reborn::{Reborn, Start, reborn};
 pub use signal::{Signal, Signals, raise_default};
 pub use status::ExitStatus;
+pub use stops::Stops;
 pub use tree::{
-    SignalState, become_subreaper, children, exit_now, no_children, open_fds, reap_stranger,
+    SignalState, become_subreaper, children, exit_now, no_children, open_fds, reap_adopted, reap_stranger,
     signal_descendant, signal_state, start_time, thread_count,
 };

@@ -100,6 +100,8 @@ pub enum Fault {
     Kill,
     /// It stops (SIGSTOP) and goes on when somebody continues it.
     Stop,
+    /// It waits for ever, and heeds nothing but signals that end a process.
+    Hang,
 }
 
 /// Writes the last words of a child into a buffer: `(buffer, phase, errno or 0, text) -> bytes written`.
@@ -119,6 +121,7 @@ pub struct Plan {
     pub(crate) name: String,
     pub(crate) last_words: LastWords,
     pub(crate) fault: Option<(Step, Fault)>,
+    pub(crate) death_signal: bool,
     pub(crate) wanted: Option<Box<dyn Fn() -> bool>>,
 }
 
@@ -126,7 +129,7 @@ impl Plan {
     /// A child of this name. The kernel shows its first 15 bytes (`comm`).
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), last_words: plain_text, fault: None, wanted: None }
+        Self { name: name.into(), last_words: plain_words, fault: None, death_signal: true, wanted: None }
     }
 
     /// How last words look on the link. Without this they are the bare text.
@@ -140,6 +143,16 @@ impl Plan {
     #[must_use]
     pub fn fault(mut self, step: Step, fault: Fault) -> Self {
         self.fault = Some((step, fault));
+        self
+    }
+
+    /// Hook for tests of crash behaviour: no signal tells the child of its parent's death, neither during its boot nor
+    /// after, and it does not look who its parent is. Only the end of its link does. Never set in ordinary programs.
+    ///
+    /// For this child alone: what it forks has a death signal, unless its plan says the same.
+    #[must_use]
+    pub fn without_death_signal(mut self) -> Self {
+        self.death_signal = false;
         self
     }
 
@@ -166,8 +179,10 @@ impl fmt::Debug for Plan {
     }
 }
 
-/// The format without a layer above: the text itself.
-fn plain_text(buffer: &mut [u8], _phase: u8, _errno: i32, text: &[u8]) -> usize {
+/// The format of last words without a layer above: the text itself. See [`LastWords`].
+///
+/// Child after fork: yes, it only copies.
+pub fn plain_words(buffer: &mut [u8], _phase: u8, _errno: i32, text: &[u8]) -> usize {
     let n = text.len().min(buffer.len());
     buffer[..n].copy_from_slice(&text[..n]);
     n
@@ -175,7 +190,7 @@ fn plain_text(buffer: &mut [u8], _phase: u8, _errno: i32, text: &[u8]) -> usize 
 
 #[cfg(test)]
 mod tests {
-    use super::{Step, plain_text};
+    use super::{Step, plain_words};
 
     #[test]
     fn a_step_is_found_again_by_phase_and_by_exit_code() {
@@ -191,7 +206,7 @@ mod tests {
     #[test]
     fn plain_last_words_are_cut_at_the_buffer() {
         let mut buffer = [0; 4];
-        assert_eq!(plain_text(&mut buffer, 0, 0, b"too long"), 4);
+        assert_eq!(plain_words(&mut buffer, 0, 0, b"too long"), 4);
         assert_eq!(&buffer, b"too ");
     }
 }

@@ -176,6 +176,34 @@ impl Process {
         }
     }
 
+    /// Whether it is on its way out already: dead, or in the kernel's exit path, where it closes its descriptors before
+    /// its pidfd tells. Never waits; where `/proc` says nothing, the answer is no.
+    ///
+    /// # References
+    ///
+    /// proc_pid_stat(5), field 9; PF_EXITING of the kernel.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        const PF_EXITING: u64 = 4;
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
+        self.pidfd.is_some() && field_of_stat(&stat, 9).is_some_and(|flags| flags & PF_EXITING != 0)
+    }
+
+    /// The signal that it stands still by, if it does: SIGSTOP, or one of a terminal's. Never waits.
+    ///
+    /// A process that is stopped under a debugger does not count; the kernel tells that to the debugger only. When to
+    /// ask says [`Stops`](crate::Stops).
+    ///
+    /// # References
+    ///
+    /// waitid(2), WSTOPPED and WNOWAIT: the answer is not used up.
+    #[must_use]
+    pub fn stopped_by(&self) -> Option<Signal> {
+        let pidfd = self.pidfd.as_ref().filter(|_| self.is_ours())?;
+        let (_, signal) = sys::stopped(Who::Pidfd(pidfd.get_ref().as_fd())).ok()??;
+        Some(Signal::from_raw(signal))
+    }
+
     /// Collects its exit status if it has ended. Never waits. The status is kept: later calls give it again.
     ///
     /// If somebody else has collected it (user code with `waitpid(-1)`), the kernel is asked what it remembers

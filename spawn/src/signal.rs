@@ -5,6 +5,7 @@
 //!                └────ring──► bell (eventfd) ─► reactor
 //!
 //!   parent dies ─SIGCONT─► on_signal ─► alarm after the grace, bit, ring      (Born::arm_running)
+//!   a child dies or stops ─SIGCHLD─► on_signal ─► ring the other bell         (stops.rs)
 //! ```
 //!
 //! Rules:
@@ -20,7 +21,7 @@ use pleach_executor::fd::AsyncFd;
 use pleach_executor::{Cancelled, low_level};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -113,6 +114,10 @@ struct Handler {
     parent: AtomicI32,
     /// Microseconds that an orphan has; taken (set to 0) by the first SIGCONT that finds it orphaned.
     grace: AtomicU64,
+    /// The eventfd of the one listener for children that change their state, or -1.
+    child_bell: AtomicI32,
+    /// How often this process was continued.
+    continued: AtomicU64,
 }
 
 static HANDLER: Handler = Handler {
@@ -121,6 +126,8 @@ static HANDLER: Handler = Handler {
     pending: AtomicU64::new(0),
     parent: AtomicI32::new(0),
     grace: AtomicU64::new(0),
+    child_bell: AtomicI32::new(-1),
+    continued: AtomicU64::new(0),
 };
 
 /// The handler. Async-signal-safe: atomics, and calls of `sys` that are.
@@ -128,6 +135,11 @@ static HANDLER: Handler = Handler {
 /// True if SIGALRM has to be unblocked in the interrupted code.
 pub(crate) fn on_signal(signal: i32) -> bool {
     let bit = Signal(signal).bit();
+    match signal {
+        libc::SIGCHLD => ring_if_any(&HANDLER.child_bell),
+        libc::SIGCONT => _ = HANDLER.continued.fetch_add(1, SeqCst),
+        _ => {}
+    }
     let orphaned = signal == libc::SIGCONT && is_orphan();
     if orphaned {
         let grace = HANDLER.grace.swap(0, SeqCst);
@@ -138,12 +150,16 @@ pub(crate) fn on_signal(signal: i32) -> bool {
     }
     if orphaned || HANDLER.heard.load(SeqCst) & bit != 0 {
         HANDLER.pending.fetch_or(bit, SeqCst);
-        let bell = HANDLER.bell.load(SeqCst);
-        if bell >= 0 {
-            sys::ring(bell);
-        }
+        ring_if_any(&HANDLER.bell);
     }
     orphaned
+}
+
+fn ring_if_any(bell: &AtomicI32) {
+    let bell = bell.load(SeqCst);
+    if bell >= 0 {
+        sys::ring(bell);
+    }
 }
 
 fn is_orphan() -> bool {
@@ -174,6 +190,37 @@ pub(crate) fn forget() {
     HANDLER.pending.store(0, SeqCst);
     HANDLER.parent.store(0, SeqCst);
     HANDLER.grace.store(0, SeqCst);
+    HANDLER.child_bell.store(-1, SeqCst);
+}
+
+/// From now on SIGCHLD rings this eventfd. False if somebody else's is rung already.
+pub(crate) fn hang_child_bell(bell: RawFd) -> bool {
+    HANDLER.child_bell.compare_exchange(-1, bell, SeqCst, SeqCst).is_ok()
+}
+
+pub(crate) fn take_child_bell_down() {
+    HANDLER.child_bell.store(-1, SeqCst);
+}
+
+/// How often this process was continued (SIGCONT), as far as its handler was installed.
+pub(crate) fn times_continued() -> u64 {
+    HANDLER.continued.load(SeqCst)
+}
+
+/// Whether [`Signals`] needs the handler of this signal.
+pub(crate) fn is_heard(signal: Signal) -> bool {
+    HANDLER.heard.load(SeqCst) & signal.bit() != 0
+}
+
+/// Whether something else than [`Signals`] needs the handler of this signal: the watch over the parent, or over
+/// the children.
+pub(crate) fn is_watched(signal: Signal) -> bool {
+    let children = HANDLER.child_bell.load(SeqCst) >= 0;
+    match signal {
+        Signal::CONT => children || HANDLER.parent.load(SeqCst) != 0,
+        Signal::CHLD => children,
+        _ => false,
+    }
 }
 
 /// The signals of this process, as a task sees them. At most one exists at a time.
@@ -265,10 +312,12 @@ impl Drop for Signals {
         if self.epoch != low_level::epoch() {
             return;
         }
-        let watching = HANDLER.parent.load(SeqCst) != 0;
         for (signal, before) in self.before.drain(..).rev() {
-            // The watch over the parent needs its handler, whoever listened before.
-            if !(watching && signal == Signal::CONT) {
+            // A watch needs its handler, whoever listened before; when that goes it leaves the default. And where it was
+            // there before and has gone meanwhile, its handler is not to come back.
+            if before.is_bell() && !is_watched(signal) {
+                let _ = sys::set_action(signal.0, sys::Action::Default);
+            } else if !is_watched(signal) {
                 sys::restore_action(signal.0, &before);
             }
         }

@@ -14,7 +14,7 @@
 
 use crate::process::Pid;
 use crate::status::ExitStatus;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -33,14 +33,54 @@ fn own(fd: c_int) -> io::Result<OwnedFd> {
 }
 
 /// Moves a descriptor above the standard streams, if it fell among them because one of them was closed.
-fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(crate) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 { Ok(fd) } else { duplicate(&fd) }
 }
 
 /// A second number above 2 for the same description.
 pub(crate) fn duplicate(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    duplicate_from(fd, 3)
+}
+
+/// A second number for the same description, `least` or above.
+pub(crate) fn duplicate_from(fd: &OwnedFd, least: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl with F_DUPFD_CLOEXEC takes numbers only; `fd` is open as long as it is borrowed.
-    own(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })
+    own(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })
+}
+
+/// Takes a descriptor that this process was started with, and makes it CLOEXEC: EBADF if the number is not open, or
+/// is somebody's already.
+///
+/// Whoever calls this knows from the process that made this one that it laid the number down.
+pub(crate) fn handed_down(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: asks for a flag; a number that is not open is an error of the call.
+    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
+    if flags & libc::FD_CLOEXEC != 0 {
+        // Not from before the exec, or taken since.
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: sets that flag of an open number.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: open, and without an owner: it came across the exec, and is taken once, as the flag shows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives a descriptor to every child, as careless code does.
+#[cfg(test)]
+pub(crate) fn make_inheritable(fd: &OwnedFd) {
+    // SAFETY: clears a flag of an open number.
+    assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+}
+
+/// Whether a number stands for a socket.
+pub(crate) fn is_socket(fd: RawFd) -> bool {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the call writes one `stat`; a number that is not open is an error of the call.
+    if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: zeroed, and written by the call.
+    unsafe { stat.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFSOCK
 }
 
 /// The two ends of a link: a stream socketpair.
@@ -90,13 +130,18 @@ pub(crate) fn pid() -> Pid {
     Pid::from_raw(unsafe { libc::getpid() })
 }
 
+/// This process's parent of the moment; 0 if that one is outside our pid namespace. Async-signal-safe.
+pub(crate) fn parent() -> Pid {
+    // SAFETY: always succeeds, touches no memory.
+    Pid::from_raw(unsafe { libc::getppid() })
+}
+
 /// Whether `expected` is still this process's parent. Async-signal-safe.
 ///
 /// A parent outside our pid namespace shows as 0 for ever; then nobody can tell, and the link's EOF has to.
 pub(crate) fn parent_is(expected: Pid) -> bool {
-    // SAFETY: always succeeds, touches no memory.
-    let now = unsafe { libc::getppid() };
-    now == expected.as_raw() || now == 0
+    let now = parent();
+    now == expected || now.as_raw() == 0
 }
 
 /// Leaves at once: no destructor, no flush, no exit handler. Async-signal-safe.
@@ -164,6 +209,19 @@ pub(crate) enum Who<'a> {
 ///
 /// `flags`: of WNOHANG and WNOWAIT. `__WALL` is always said: children made with another exit signal count as well.
 pub(crate) fn wait(who: Who<'_>, flags: c_int) -> io::Result<Option<(Pid, ExitStatus)>> {
+    let event = child_event(who, libc::WEXITED | flags)?;
+    Ok(event.map(|(pid, code, status)| (pid, ExitStatus::from_siginfo(code, status))))
+}
+
+/// A child that stands still, and the signal that stopped it. Never waits, and takes nothing away: asked again, the
+/// answer is the same until somebody continues or kills it.
+pub(crate) fn stopped(who: Who<'_>) -> io::Result<Option<(Pid, c_int)>> {
+    let event = child_event(who, libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT)?;
+    Ok(event.map(|(pid, _, signal)| (pid, signal)))
+}
+
+/// waitid(2): which child, what happened to it (`CLD_*`), and with which status.
+fn child_event(who: Who<'_>, flags: c_int) -> io::Result<Option<(Pid, c_int, c_int)>> {
     let (kind, id) = match who {
         Who::Pidfd(fd) => (libc::P_PIDFD, fd.as_raw_fd()),
         Who::Child(pid) => (libc::P_PID, pid.as_raw()),
@@ -172,9 +230,7 @@ pub(crate) fn wait(who: Who<'_>, flags: c_int) -> io::Result<Option<(Pid, ExitSt
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {
         // SAFETY: the kernel writes one siginfo into `info`.
-        let answer = unsafe {
-            libc::waitid(kind, id as libc::id_t, info.as_mut_ptr(), libc::WEXITED | libc::__WALL | flags)
-        };
+        let answer = unsafe { libc::waitid(kind, id as libc::id_t, info.as_mut_ptr(), libc::__WALL | flags) };
         match check(answer) {
             Ok(_) => break,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -190,7 +246,7 @@ pub(crate) fn wait(who: Who<'_>, flags: c_int) -> io::Result<Option<(Pid, ExitSt
     }
     // SAFETY: as above: `pid` is set, so this is a child event.
     let status = unsafe { info.si_status() };
-    Ok(Some((Pid::from_raw(pid), ExitStatus::from_siginfo(info.si_code, status))))
+    Ok(Some((Pid::from_raw(pid), info.si_code, status)))
 }
 
 /// `struct pidfd_info` of linux/pidfd.h, first version (64 bytes); the kernel fills what fits.
@@ -215,11 +271,164 @@ pub(crate) fn pidfd_exit_info(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
     (answer == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| ExitStatus::from_wait_word(info.exit_code))
 }
 
+// ---- a new image
+
+/// 0 is success, anything else the errno: how the posix_spawn(3) family answers.
+fn check_errno(answer: c_int) -> io::Result<()> {
+    if answer == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(answer)) }
+}
+
+/// What happens to descriptors between the birth of a child and its exec, in the order in which it was said. Boxed,
+/// because C may rely on where it was made.
+pub(crate) struct FileActions(Box<libc::posix_spawn_file_actions_t>);
+
+/// Declared by libc's headers and not in every libc: glibc has it since 2.34, musl has not.
+type CloseFrom = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
+
+impl FileActions {
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut actions = Box::new(MaybeUninit::zeroed());
+        // SAFETY: the call makes an empty list of what it is given.
+        check_errno(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
+        // SAFETY: just made.
+        Ok(Self(unsafe { actions.assume_init() }))
+    }
+
+    /// Makes `to` stand for what `from` stands for, without CLOEXEC. For two different numbers.
+    pub(crate) fn duplicate(&mut self, from: RawFd, to: RawFd) -> io::Result<()> {
+        // SAFETY: a list that is alive, and numbers.
+        check_errno(unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut *self.0, from, to) })
+    }
+
+    /// Closes a number, if it is open.
+    pub(crate) fn close(&mut self, fd: RawFd) -> io::Result<()> {
+        // SAFETY: a list that is alive, and a number.
+        check_errno(unsafe { libc::posix_spawn_file_actions_addclose(&raw mut *self.0, fd) })
+    }
+
+    /// Closes every number from `least` on. False if this libc cannot say that.
+    pub(crate) fn close_from(&mut self, least: RawFd) -> io::Result<bool> {
+        // SAFETY: the name ends in NUL.
+        let found =
+            unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"posix_spawn_file_actions_addclosefrom_np".as_ptr()) };
+        // SAFETY: null, or the function of that name, whose type is this one in every libc that has it.
+        let close_from: Option<CloseFrom> = unsafe { std::mem::transmute(found) };
+        let Some(close_from) = close_from else { return Ok(false) };
+        // SAFETY: a list that is alive, and a number.
+        check_errno(unsafe { close_from(&raw mut *self.0, least) })?;
+        Ok(true)
+    }
+}
+
+impl Drop for FileActions {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, and not used after this.
+        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut *self.0) };
+    }
+}
+
+/// With which signals a child begins: all at their default, and one blocked. Boxed, as above.
+pub(crate) struct Attributes(Box<libc::posix_spawnattr_t>);
+
+impl Attributes {
+    pub(crate) fn new(blocked: c_int) -> io::Result<Self> {
+        let mut attributes = Box::new(MaybeUninit::zeroed());
+        // SAFETY: the call makes default attributes of what it is given.
+        check_errno(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
+        // SAFETY: just made.
+        let mut this = Self(unsafe { attributes.assume_init() });
+        let attributes: *mut libc::posix_spawnattr_t = &raw mut *this.0;
+        let (mut all, mut mask) = (empty_set(), empty_set());
+        // SAFETY: `all` is a set that the call may write.
+        unsafe { libc::sigfillset(&raw mut all) };
+        // SAFETY: `mask` is a set that the call may write.
+        unsafe { libc::sigaddset(&raw mut mask, blocked) };
+        // SAFETY: attributes and set are alive; the set is copied.
+        check_errno(unsafe { libc::posix_spawnattr_setsigdefault(attributes, &raw const all) })?;
+        // SAFETY: as above.
+        check_errno(unsafe { libc::posix_spawnattr_setsigmask(attributes, &raw const mask) })?;
+        let flags = libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK;
+        // SAFETY: attributes that are alive, and a number.
+        check_errno(unsafe { libc::posix_spawnattr_setflags(attributes, flags as libc::c_short) })?;
+        Ok(this)
+    }
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, and not used after this.
+        unsafe { libc::posix_spawnattr_destroy(&raw mut *self.0) };
+    }
+}
+
+/// posix_spawn(3): a new process that runs `path`. An error of any of its steps is that of the call, and no process is
+/// left of it.
+pub(crate) fn spawn(
+    path: &CStr,
+    files: &FileActions,
+    attributes: &Attributes,
+    arguments: &[CString],
+    environment: &[CString],
+) -> io::Result<Pid> {
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    let mut pid = 0;
+    // SAFETY: every pointer is to something alive, the lists of strings end in null, and the call writes to none of
+    // them but `pid`.
+    check_errno(unsafe {
+        libc::posix_spawn(
+            &raw mut pid,
+            path.as_ptr(),
+            &raw const *files.0,
+            &raw const *attributes.0,
+            arguments.as_ptr(),
+            environment.as_ptr(),
+        )
+    })?;
+    Ok(Pid::from_raw(pid))
+}
+
+/// The strings as C wants them; they are borrowed, and only read.
+fn pointers(words: &[CString]) -> Vec<*mut c_char> {
+    words.iter().map(|word| word.as_ptr().cast_mut()).chain([std::ptr::null_mut()]).collect()
+}
+
+/// The path by which this process was exec'd, if the kernel tells: a new exec has a new one, and nobody inherits it.
+pub(crate) fn exec_path() -> Option<CString> {
+    // SAFETY: takes a number.
+    let address = unsafe { libc::getauxval(AT_EXECFN) };
+    if address == 0 {
+        return None;
+    }
+    let path: *const c_char = std::ptr::with_exposed_provenance(address as usize);
+    // SAFETY: the kernel has put a string there, at the far end of the stack, which is never taken away.
+    Some(unsafe { CStr::from_ptr(path) }.to_owned())
+}
+
+/// From linux/auxvec.h.
+const AT_EXECFN: libc::c_ulong = 31;
+
+/// Takes a variable out of the environment. EBUSY if another thread could look at it meanwhile.
+pub(crate) fn remove_variable(key: &str) -> io::Result<()> {
+    if !crate::tree::busy_threads()?.is_empty() {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // SAFETY: this is the only thread, and it does nothing else.
+    unsafe { std::env::remove_var(key) };
+    Ok(())
+}
+
 // ---- signals
 
 /// What was installed for a signal before; put back by [`restore_action`].
 #[derive(Clone, Copy)]
 pub(crate) struct SavedAction(libc::sigaction);
+
+impl SavedAction {
+    /// Was it our own handler?
+    pub(crate) fn is_bell(&self) -> bool {
+        self.0.sa_sigaction == handler()
+    }
+}
 
 /// What to install for a signal.
 #[derive(Clone, Copy, Debug)]
@@ -232,16 +441,21 @@ pub(crate) enum Action {
 
 /// Installs an action and gives back the one before. Async-signal-safe.
 pub(crate) fn set_action(signal: c_int, action: Action) -> io::Result<SavedAction> {
-    let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = trampoline;
     let new = match action {
         Action::Default => action_of(libc::SIG_DFL, 0),
         Action::Ignore => action_of(libc::SIG_IGN, 0),
-        Action::Bell => action_of(handler as usize, libc::SA_SIGINFO | libc::SA_RESTART),
+        Action::Bell => action_of(handler(), libc::SA_SIGINFO | libc::SA_RESTART),
     };
     let mut old = action_of(libc::SIG_DFL, 0);
     // SAFETY: both live through the call; the only handler that can stand in `new` is async-signal-safe.
     check(unsafe { libc::sigaction(signal, &raw const new, &raw mut old) })?;
     Ok(SavedAction(old))
+}
+
+/// The one handler of this crate, as sigaction(2) takes it.
+fn handler() -> libc::sighandler_t {
+    let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = trampoline;
+    handler as usize
 }
 
 fn action_of(handler: libc::sighandler_t, flags: c_int) -> libc::sigaction {
@@ -258,12 +472,33 @@ pub(crate) fn restore_action(signal: c_int, saved: &SavedAction) {
     let _ = unsafe { libc::sigaction(signal, &raw const saved.0, std::ptr::null_mut()) };
 }
 
-/// Whether exits of children are kept for whoever waits: SIGCHLD at its default, without SA_NOCLDWAIT.
-pub(crate) fn sigchld_is_default() -> bool {
+/// Whether exits of children are kept for whoever waits: SIGCHLD at its default or with our handler, and without
+/// SA_NOCLDWAIT.
+pub(crate) fn sigchld_keeps_statuses() -> bool {
+    matches!(installed(libc::SIGCHLD), Installed::Default | Installed::Bell)
+}
+
+/// What is installed for a signal, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Installed {
+    Default,
+    Bell,
+    /// Somebody else's handler, or ignored, or default with flags that change what happens to children.
+    Other,
+}
+
+pub(crate) fn installed(signal: c_int) -> Installed {
     let mut now = action_of(libc::SIG_IGN, 0);
     // SAFETY: a null new action only asks.
-    let answer = unsafe { libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut now) };
-    answer == 0 && now.sa_sigaction == libc::SIG_DFL && now.sa_flags & libc::SA_NOCLDWAIT == 0
+    let answer = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
+    if answer != 0 || now.sa_flags & libc::SA_NOCLDWAIT != 0 {
+        return Installed::Other;
+    }
+    match now.sa_sigaction {
+        libc::SIG_DFL => Installed::Default,
+        ours if ours == handler() => Installed::Bell,
+        _ => Installed::Other,
+    }
 }
 
 /// The mask from before [`block_all`], which comes back when this is dropped.
@@ -316,6 +551,14 @@ pub(crate) fn unblock(signal: c_int) {
 pub(crate) fn raise(signal: c_int) {
     // SAFETY: what the signal does is decided by its disposition; the call itself touches no memory.
     unsafe { libc::raise(signal) };
+}
+
+/// Waits for signals, for ever. Async-signal-safe.
+pub(crate) fn hang() -> ! {
+    loop {
+        // SAFETY: takes nothing; comes back after a handler has run.
+        unsafe { libc::pause() };
+    }
 }
 
 /// SIGALRM after `after`. Async-signal-safe: a bare system call in every libc of Linux.

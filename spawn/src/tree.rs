@@ -82,6 +82,15 @@ pub fn reap_stranger() -> Option<(Pid, ExitStatus)> {
     sys::wait(Who::Any, libc::WNOHANG).ok().flatten()
 }
 
+/// Collects this child if it is dead, and no other. Never waits.
+///
+/// For a process that was adopted, and that no [`Process`](crate::Process) stands for. The number is its own as long
+/// as it is our child and not reaped.
+pub fn reap_adopted(pid: Pid) -> Option<ExitStatus> {
+    let (_, status) = sys::wait(Who::Child(pid), libc::WNOHANG).ok().flatten()?;
+    Some(status)
+}
+
 /// Whether this process has no children at all, neither living nor dead.
 #[must_use]
 pub fn no_children() -> bool {
@@ -117,6 +126,15 @@ pub fn open_fds() -> io::Result<Vec<(RawFd, String)>> {
 /// If `/proc` cannot be read.
 pub fn thread_count() -> io::Result<usize> {
     Ok(other_threads()?.len() + 1)
+}
+
+/// Empty if this is the only thread, for sure. One call where there is one.
+pub(crate) fn busy_threads() -> io::Result<Vec<String>> {
+    if sys::unshare_thread().is_ok() {
+        return Ok(Vec::new());
+    }
+    // Several threads; or one, and a sandbox that forbids the question. Or the others are on their way out.
+    other_threads()
 }
 
 /// The names of the threads beside the calling one that can still run code of this program.
