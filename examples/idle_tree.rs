@@ -10,36 +10,50 @@
 //! cancelled, and at its end how many processes were made, reaped by their parents, and told by a signal. After Ctrl-C
 //! the last number is zero: a message to every actor is enough.
 //!
+//! With `--backend fork` an actor is a closure in a copy of its parent's memory, with `--backend exec` the endpoint [`GROW`]
+//! in this program begun anew.
+//!
 //! With `--deaf` the leaves do not heed a cancellation: their parents have to kill them when `--deadline` is over.
 
-use pleach::{Actor, Config, Error, Event, Program, actors, shielded, sleep_forever};
+use pleach::{
+    Actor, Backend, Config, Context, Endpoint, Error, Event, Program, Start, actors, shielded, sleep_forever,
+};
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What the command line says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Options {
+/// What the command line says of the tree. It goes down with it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Shape {
     breadth: u32,
     depth: u32,
-    deadline: Duration,
+    exec: bool,
     deaf: bool,
 }
 
-const USAGE: &str = "usage: idle_tree [--breadth B] [--depth D] [--deadline SECONDS] [--deaf]";
+/// An actor of the tree, so many levels above the leaves.
+const GROW: Endpoint<(Shape, u32), ()> = Endpoint::new("idle_tree.grow");
+
+const USAGE: &str =
+    "usage: idle_tree [--breadth B] [--depth D] [--backend fork|exec] [--deadline SECONDS] [--deaf]";
 
 fn main() -> ExitCode {
-    let options = match options() {
+    let (shape, deadline) = match options() {
         Ok(options) => options,
         Err(e) => {
             eprintln!("idle_tree: {e}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    let config = Config::default().cancel(options.deadline);
-    Program::new("root").config(config).run(async move |root| {
-        let leaves = options.breadth.pow(options.depth);
+    let config = Config::default().cancel(deadline);
+    let program =
+        Program::new("root").config(config).endpoint(GROW, async |context: Context, (shape, level)| {
+            grow(context.actor().clone(), shape, level).await
+        });
+    program.run(async move |root| {
+        let leaves = shape.breadth.pow(shape.depth);
         let running = Cell::new(0);
         let _observer = root.observe(move |event| match event {
             Event::Started { actor, .. } => println!("{} (pid {})", actor.path(), actor.pid()),
@@ -52,7 +66,7 @@ fn main() -> ExitCode {
             _ => {}
         });
         let outcome = actors(async |an| {
-            plant(an, options, options.depth);
+            plant(an, shape, shape.depth);
             let waited = sleep_forever().await;
             println!("ending");
             never(waited?)
@@ -71,23 +85,31 @@ fn never(nothing: Infallible) -> Result<(), Error> {
     match nothing {}
 }
 
-fn options() -> Result<Options, lexopt::Error> {
+fn options() -> Result<(Shape, Duration), lexopt::Error> {
     use lexopt::prelude::*;
-    let mut o = Options { breadth: 2, depth: 2, deadline: Duration::from_secs(5), deaf: false };
+    let mut s = Shape { breadth: 2, depth: 2, exec: false, deaf: false };
+    let mut deadline = Duration::from_secs(5);
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
-            Long("breadth") => o.breadth = positive("breadth", &args.value()?.string()?)?,
-            Long("depth") => o.depth = positive("depth", &args.value()?.string()?)?,
+            Long("breadth") => s.breadth = positive("breadth", &args.value()?.string()?)?,
+            Long("depth") => s.depth = positive("depth", &args.value()?.string()?)?,
             Long("deadline") => {
-                o.deadline = Duration::from_secs(positive("deadline", &args.value()?.string()?)?.into());
+                deadline = Duration::from_secs(positive("deadline", &args.value()?.string()?)?.into());
             }
-            Long("deaf") => o.deaf = true,
+            Long("backend") => {
+                s.exec = match args.value()?.string()?.as_str() {
+                    "fork" => false,
+                    "exec" => true,
+                    other => return Err(format!("--backend: no backend `{other}`, use fork or exec").into()),
+                }
+            }
+            Long("deaf") => s.deaf = true,
             _ => return Err(arg.unexpected()),
         }
     }
-    match u64::from(o.breadth).checked_pow(o.depth) {
-        Some(leaves) if leaves <= 10_000 => Ok(o),
+    match u64::from(s.breadth).checked_pow(s.depth) {
+        Some(leaves) if leaves <= 10_000 => Ok((s, deadline)),
         _ => Err("--breadth to the power of --depth is over 10000 leaves: choose smaller ones".into()),
     }
 }
@@ -101,25 +123,29 @@ fn positive(what: &str, text: &str) -> Result<u32, lexopt::Error> {
 }
 
 /// Starts the actors of one nursery, whose children are `level - 1` levels above the leaves.
-fn plant(an: &pleach::ActorNursery, options: Options, level: u32) {
-    for i in 0..options.breadth {
-        let name = if level == 1 { format!("leaf{i}") } else { format!("s{i}") };
-        let _running = an.fork(name, (), async move |actor, ()| grow(actor, options, level - 1).await);
+fn plant(an: &pleach::ActorNursery, shape: Shape, level: u32) {
+    for i in 0..shape.breadth {
+        let start = Start::new(if level == 1 { format!("leaf{i}") } else { format!("s{i}") });
+        let _running = if shape.exec {
+            an.call_with(start.backend(Backend::Exec).may_spawn(level > 1), GROW, (shape, level - 1))
+        } else {
+            an.fork(start, (), async move |actor, ()| grow(actor, shape, level - 1).await)
+        };
     }
 }
 
 /// An actor `level` levels above the leaves.
-async fn grow(actor: Actor, options: Options, level: u32) -> Result<(), Error> {
+async fn grow(actor: Actor, shape: Shape, level: u32) -> Result<(), Error> {
     if level == 0 {
         actor.note("waiting");
-        return if options.deaf {
+        return if shape.deaf {
             never(shielded(async |_| Ok::<_, Error>(sleep_forever().await?)).await?)
         } else {
             never(sleep_forever().await?)
         };
     }
     actors(async |an| {
-        plant(an, options, level);
+        plant(an, shape, level);
         Ok(())
     })
     .await

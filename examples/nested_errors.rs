@@ -15,11 +15,15 @@
 //! every single leaf's error has to be in the tree.
 //!
 //! With `--panic` the leaves do not return an error but panic.
+//!
+//! With `--backend fork` an actor is a closure in a copy of its parent's memory. With `--backend exec` it is the endpoint
+//! [`GROW`] in this program begun anew, which gets its pipes from its parent; `auto` leaves the choice to the library.
 
 use pleach::{
-    Actor, Config, Ending, Error, Event, Failure, Instant, Program, Why, actors_with, fd::AsyncFd, inventory,
+    Actor, Backend, Config, Context, Ending, Endpoint, Error, Event, Failure, Instant, Program, Start, Why,
+    actors_with, fd::AsyncFd, inventory,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -27,19 +31,37 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// What the command line says of the tree. It goes down with it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Shape {
+    breadth: u32,
+    depth: u32,
+    how: How,
+    all_fail: bool,
+    panic: bool,
+}
+
+/// How the actors are made.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum How {
+    Fork,
+    Exec,
+    Auto,
+}
+
 /// What the command line says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Options {
-    breadth: u32,
-    depth: u32,
+    shape: Shape,
     runs: u32,
     deadline: Duration,
-    all_fail: bool,
-    panic: bool,
     json: bool,
 }
 
-const USAGE: &str = "usage: nested_errors [--breadth B] [--depth D] [--backend fork] [--runs N] [--deadline SECONDS] \
+/// An actor of the tree, so many levels above the leaves.
+const GROW: Endpoint<(Shape, u32), ()> = Endpoint::new("nested_errors.grow");
+
+const USAGE: &str = "usage: nested_errors [--breadth B] [--depth D] [--backend fork|exec|auto] [--runs N] [--deadline SECONDS] \
                      [--all-fail] [--panic] [--json]";
 
 fn main() -> ExitCode {
@@ -51,7 +73,13 @@ fn main() -> ExitCode {
         }
     };
     let config = Config::default().cancel(options.deadline);
-    Program::new("root").config(config).run(async move |root| {
+    let program =
+        Program::new("root").config(config).endpoint(GROW, async |context: Context, (shape, level)| {
+            let actor = context.actor().clone();
+            let pipes = Pipes::taken_by(&actor)?;
+            grow(actor, shape, level, pipes).await
+        });
+    program.run(async move |root| {
         for run in 1..=options.runs {
             let report = one_run(&root, options, run).await?;
             report.print(options);
@@ -65,38 +93,35 @@ fn main() -> ExitCode {
 
 fn options() -> Result<Options, lexopt::Error> {
     use lexopt::prelude::*;
-    let mut o = Options {
-        breadth: 2,
-        depth: 3,
-        runs: 1,
-        deadline: Duration::from_secs(5),
-        all_fail: false,
-        panic: false,
-        json: false,
-    };
+    let mut s = Shape { breadth: 2, depth: 3, how: How::Fork, all_fail: false, panic: false };
+    let (mut runs, mut deadline, mut json) = (1, Duration::from_secs(5), false);
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
-            Long("breadth") => o.breadth = positive("breadth", &args.value()?.string()?)?,
-            Long("depth") => o.depth = positive("depth", &args.value()?.string()?)?,
-            Long("runs") => o.runs = positive("runs", &args.value()?.string()?)?,
+            Long("breadth") => s.breadth = positive("breadth", &args.value()?.string()?)?,
+            Long("depth") => s.depth = positive("depth", &args.value()?.string()?)?,
+            Long("runs") => runs = positive("runs", &args.value()?.string()?)?,
             Long("deadline") => {
-                o.deadline = Duration::from_secs(positive("deadline", &args.value()?.string()?)?.into());
+                deadline = Duration::from_secs(positive("deadline", &args.value()?.string()?)?.into());
             }
             Long("backend") => {
-                let backend = args.value()?.string()?;
-                if backend != "fork" {
-                    return Err(format!("--backend: there is no backend `{backend}` yet, use fork").into());
+                s.how = match args.value()?.string()?.as_str() {
+                    "fork" => How::Fork,
+                    "exec" => How::Exec,
+                    "auto" => How::Auto,
+                    other => {
+                        return Err(format!("--backend: no backend `{other}`, use fork, exec or auto").into());
+                    }
                 }
             }
-            Long("all-fail") => o.all_fail = true,
-            Long("panic") => o.panic = true,
-            Long("json") => o.json = true,
+            Long("all-fail") => s.all_fail = true,
+            Long("panic") => s.panic = true,
+            Long("json") => json = true,
             _ => return Err(arg.unexpected()),
         }
     }
-    match u64::from(o.breadth).checked_pow(o.depth) {
-        Some(leaves) if leaves <= 10_000 => Ok(o),
+    match u64::from(s.breadth).checked_pow(s.depth) {
+        Some(leaves) if leaves <= 10_000 => Ok(Options { shape: s, runs, deadline, json }),
         _ => Err("--breadth to the power of --depth is over 10000 leaves: choose smaller ones".into()),
     }
 }
@@ -112,23 +137,55 @@ fn positive(what: &str, text: &str) -> Result<u32, lexopt::Error> {
 // ---- the tree
 
 /// What goes down the tree: the pipe that takes the tokens, and the one whose end says "all have arrived".
-type Pipes = (PipeWriter, Option<PipeReader>);
+struct Pipes {
+    tokens: PipeWriter,
+    arrived: Option<PipeReader>,
+}
 
-fn share(pipes: &Pipes) -> Result<Pipes, Error> {
-    Ok((pipes.0.try_clone()?, pipes.1.as_ref().map(PipeReader::try_clone).transpose()?))
+impl Pipes {
+    fn share(&self) -> Result<Pipes, Error> {
+        let arrived = self.arrived.as_ref().map(PipeReader::try_clone).transpose()?;
+        Ok(Pipes { tokens: self.tokens.try_clone()?, arrived })
+    }
+
+    /// For an actor that does not inherit them.
+    fn give_to(self, start: Start) -> Start {
+        let start = start.give(self.tokens);
+        match self.arrived {
+            Some(arrived) => start.give(arrived),
+            None => start,
+        }
+    }
+
+    fn taken_by(actor: &Actor) -> Result<Pipes, Error> {
+        let mut given = actor.take_given().into_iter();
+        let tokens = given.next().ok_or_else(|| Error::msg("it was given no pipe"))?;
+        Ok(Pipes { tokens: tokens.into(), arrived: given.next().map(PipeReader::from) })
+    }
 }
 
 /// An actor `level` levels above the leaves.
-async fn grow(actor: Actor, options: Options, level: u32, pipes: Pipes) -> Result<(), Error> {
+async fn grow(actor: Actor, shape: Shape, level: u32, pipes: Pipes) -> Result<(), Error> {
     if level == 0 {
-        return leaf(actor, options, pipes).await;
+        return leaf(actor, shape, pipes).await;
     }
     actors_with(actor.config(), async |an| {
-        for i in 0..options.breadth {
-            let name = if level == 1 { format!("leaf{i}") } else { format!("s{i}") };
-            let _running = an.fork(name, share(&pipes)?, async move |actor, pipes: Pipes| {
-                grow(actor, options, level - 1, pipes).await
-            });
+        for i in 0..shape.breadth {
+            let start = Start::new(if level == 1 { format!("leaf{i}") } else { format!("s{i}") });
+            let pipes = pipes.share()?;
+            let backend = match shape.how {
+                How::Fork => {
+                    let granted = (pipes.tokens, pipes.arrived);
+                    let _running = an.fork(start, granted, async move |actor, (tokens, arrived)| {
+                        grow(actor, shape, level - 1, Pipes { tokens, arrived }).await
+                    });
+                    continue;
+                }
+                How::Exec => Backend::Exec,
+                How::Auto => Backend::Auto,
+            };
+            let start = pipes.give_to(start.backend(backend).may_spawn(level > 1));
+            let _running = an.call_with(start, GROW, (shape, level - 1));
         }
         drop(pipes);
         Ok(())
@@ -136,7 +193,7 @@ async fn grow(actor: Actor, options: Options, level: u32, pipes: Pipes) -> Resul
     .await
 }
 
-async fn leaf(actor: Actor, options: Options, (mut tokens, arrived): Pipes) -> Result<(), Error> {
+async fn leaf(actor: Actor, shape: Shape, Pipes { mut tokens, arrived }: Pipes) -> Result<(), Error> {
     let token = random_token()?;
     let path = actor.id().path().to_owned();
     let line = format!("{path} {token:016x}\n");
@@ -147,17 +204,17 @@ async fn leaf(actor: Actor, options: Options, (mut tokens, arrived): Pipes) -> R
             drop(tokens);
             let arrived = AsyncFd::new(arrived)?;
             arrived.readable().await.map_err(Error::new)?;
-            fail(options, &path, token)
+            fail(shape, &path, token)
         })
         .await;
     }
     tokens.write_all(line.as_bytes())?;
-    fail(options, &path, token)
+    fail(shape, &path, token)
 }
 
-fn fail(options: Options, path: &str, token: u64) -> Result<(), Error> {
+fn fail(shape: Shape, path: &str, token: u64) -> Result<(), Error> {
     let text = format!("{path} fails on purpose, token {token:016x}");
-    assert!(!options.panic, "{text}");
+    assert!(!shape.panic, "{text}");
     Err(Error::msg(text))
 }
 
@@ -201,7 +258,7 @@ async fn one_run(root: &Actor, options: Options, run: u32) -> Result<Report, Err
         root.observe(move |event| hear(&mut heard.borrow_mut(), event, show))
     };
     let start = pleach::now();
-    let (outcome, tokens) = grow_and_listen(root, options).await?;
+    let (outcome, tokens) = grow_and_listen(root, options.shape).await?;
     let took = pleach::now() - start;
     drop(observer);
 
@@ -214,7 +271,7 @@ async fn one_run(root: &Actor, options: Options, run: u32) -> Result<Report, Err
     let heard = heard.take();
     let books = root.books();
     let mut complaints = Vec::new();
-    let (failed, cancelled) = account(options, &errors, &tokens, &heard, &mut complaints);
+    let (failed, cancelled) = account(options.shape, &errors, &tokens, &heard, &mut complaints);
     let started = books.started - books_before.started;
     if started as usize != heard.started.len() {
         complaints
@@ -272,20 +329,21 @@ fn hear(heard: &mut Heard, event: &Event, show: bool) {
 type Tokens = BTreeMap<String, String>;
 
 /// Runs the tree, and beside it the reader of the token pipe, which ends when the last process that could write is gone.
-async fn grow_and_listen(root: &Actor, options: Options) -> Result<(Result<(), Error>, Tokens), Error> {
+async fn grow_and_listen(root: &Actor, shape: Shape) -> Result<(Result<(), Error>, Tokens), Error> {
     let (reader, writer) = std::io::pipe()?;
-    let (arrived, all_here) = if options.all_fail {
+    let (arrived, all_here) = if shape.all_fail {
         let (r, w) = std::io::pipe()?;
         (Some(r), Some(w))
     } else {
         (None, None)
     };
-    let leaves = options.breadth.pow(options.depth) as usize;
+    let leaves = shape.breadth.pow(shape.depth) as usize;
     let tokens = RefCell::new(Tokens::new());
     let outcome = RefCell::new(None);
     pleach::In::<Error>::nursery(async |n| {
         n.spawn(read_tokens(reader, all_here, leaves, &tokens));
-        *outcome.borrow_mut() = Some(grow(root.clone(), options, options.depth, (writer, arrived)).await);
+        let pipes = Pipes { tokens: writer, arrived };
+        *outcome.borrow_mut() = Some(grow(root.clone(), shape, shape.depth, pipes).await);
         Ok(())
     })
     .await?;
@@ -324,7 +382,7 @@ async fn read_tokens(
 
 /// Goes through every leaf there should be: failed with its token, or cancelled, itself or with an ancestor.
 fn account(
-    options: Options,
+    shape: Shape,
     errors: &Error,
     tokens: &Tokens,
     heard: &Heard,
@@ -336,7 +394,7 @@ fn account(
     }
     let mut unknown: BTreeSet<_> = in_tree.keys().cloned().collect();
     let (mut failed, mut cancelled) = (0, 0);
-    for path in leaf_paths(options) {
+    for path in leaf_paths(shape) {
         if let Some(message) = in_tree.get(&path) {
             unknown.remove(&path);
             match tokens.get(&path) {
@@ -344,7 +402,7 @@ fn account(
                 Some(_) => complaints.push(format!("{path}: its error carries another token")),
                 None => complaints.push(format!("{path}: failed, but its token never came")),
             }
-        } else if was_cancelled(&path, heard) && !options.all_fail {
+        } else if was_cancelled(&path, heard) && !shape.all_fail {
             cancelled += 1;
         } else {
             complaints.push(format!("{path}: neither failed nor cancelled because another failed"));
@@ -372,11 +430,11 @@ fn was_cancelled(path: &str, heard: &Heard) -> bool {
     }
 }
 
-fn leaf_paths(options: Options) -> Vec<String> {
+fn leaf_paths(shape: Shape) -> Vec<String> {
     let mut paths = vec!["root".to_owned()];
-    for level in (1..=options.depth).rev() {
+    for level in (1..=shape.depth).rev() {
         let kind = if level == 1 { "leaf" } else { "s" };
-        let below = |p: String| (0..options.breadth).map(move |i| format!("{p}/{kind}{i}"));
+        let below = |p: String| (0..shape.breadth).map(move |i| format!("{p}/{kind}{i}"));
         paths = paths.into_iter().flat_map(below).collect();
     }
     paths

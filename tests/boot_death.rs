@@ -1,34 +1,58 @@
 //! A child that dies before it is ready: at every step of its boot, in every way, the parent hears of it by the event,
 //! with the phase, the status, and what the child could still say.
 
+#[path = "support/backend.rs"]
+mod backend;
+
+use backend::{BACKEND, EXEC, at_root};
 use pleach::{
-    BootPhase, Config, Error, ErrorKind, Fault, Start, Status, Step, actors_with, checkpoint, inventory, run,
+    ActorHandle, ActorNursery, BootPhase, Config, Endpoint, Error, ErrorKind, Fault, Program, Start, Status,
+    Step, actors_with, checkpoint, inventory, sleep_forever, stats,
 };
 use std::time::Duration;
 
 pleach::test_main!(
+    program = program;
     an_exit_at_every_step_is_a_typed_error,
     a_panic_at_every_step_is_a_typed_error_with_its_text,
     a_kill_at_every_step_is_a_typed_error,
-    a_child_that_stops_in_boot_is_stopped_for_good,
+    a_stop_at_every_step_is_a_typed_error_and_needs_no_timer,
+    a_child_that_hangs_in_boot_is_ended_at_the_limit,
     a_cancel_at_every_moment_of_a_boot_leaves_no_child,
 );
+
+const IDLE: Endpoint<(), ()> = Endpoint::new("idle");
+
+fn program() -> Program {
+    Program::new("root").endpoint(IDLE, async |_, ()| idle().await)
+}
+
+/// A child that does nothing once it is up.
+fn child(an: &ActorNursery, start: Start) -> ActorHandle<()> {
+    if EXEC {
+        an.call_with(start.backend(BACKEND), IDLE, ())
+    } else {
+        an.fork(start.backend(BACKEND), (), async |_, ()| idle().await)
+    }
+}
 
 /// Limits far away: what ends the wait is the death, not a timer.
 fn patient() -> Config {
     Config::default().boot(Duration::from_secs(600)).cancel(Duration::from_secs(600))
 }
 
-/// Forks one child with this fault; gives its error. Asserts that no signal was needed, and that it was reaped.
-fn dies(step: Step, fault: Fault) -> Error {
-    let (r, books) = run(async {
+/// Forks one child with this fault; gives its error, and how many timers fired meanwhile. Asserts that no signal was
+/// needed, and that it was reaped.
+fn dies(step: Step, fault: Fault) -> (Error, u64) {
+    let (r, books, timers) = at_root(program, async || {
+        let before = stats().timers_fired;
         let mut books = None;
         let r: Result<(), Error> = actors_with(patient(), async |an| {
             books = Some(an.actor());
-            an.fork(Start::new("child").fault(step, fault), (), async |_, ()| Ok(())).result().await
+            child(an, Start::new("child").fault(step, fault)).await
         })
         .await;
-        (r, books.expect("the body has run").books())
+        (r, books.expect("the body has run").books(), stats().timers_fired - before)
     });
     assert_eq!(
         (books.started, books.reaped, books.terminated, books.killed),
@@ -36,7 +60,13 @@ fn dies(step: Step, fault: Fault) -> Error {
         "{step:?} {fault:?}"
     );
     assert!(inventory::no_children());
-    r.expect_err("it has died")
+    (r.expect_err("it has died"), timers)
+}
+
+/// What a child would do that gets up after all.
+async fn idle() -> Result<(), Error> {
+    sleep_forever().await?;
+    Ok(())
 }
 
 /// What the parent has heard by the time a step begins in the child.
@@ -56,14 +86,14 @@ fn check(step: Step, e: &Error, expected: Status) -> Option<String> {
 
 fn an_exit_at_every_step_is_a_typed_error() {
     for step in Step::ALL {
-        let words = check(step, &dies(step, Fault::Exit(3)), Status::Exited(3));
+        let words = check(step, &dies(step, Fault::Exit(3)).0, Status::Exited(3));
         assert_eq!(words, None, "a quiet exit says nothing");
     }
 }
 
 fn a_panic_at_every_step_is_a_typed_error_with_its_text() {
     for step in Step::ALL {
-        let e = dies(step, Fault::Panic);
+        let (e, _) = dies(step, Fault::Panic);
         let words = check(step, &e, Status::Exited(step.exit_code()));
         let words = words.unwrap_or_else(|| panic!("{step:?} said nothing"));
         assert!(words.contains(&format!("made to panic in {step}")), "{step:?}: {words}");
@@ -73,26 +103,38 @@ fn a_panic_at_every_step_is_a_typed_error_with_its_text() {
 
 fn a_kill_at_every_step_is_a_typed_error() {
     for step in Step::ALL {
-        let words = check(step, &dies(step, Fault::Kill), Status::Signaled { signal: 9, core: false });
+        let words = check(step, &dies(step, Fault::Kill).0, Status::Signaled { signal: 9, core: false });
         assert_eq!(words, None);
     }
 }
 
-fn a_child_that_stops_in_boot_is_stopped_for_good() {
-    for step in [Step::Arm, Step::Fds, Step::Runtime, Step::Hello, Step::Ready] {
+/// It is continued only to end, which it does as it was asked to, or dies of its own fault.
+fn a_stop_at_every_step_is_a_typed_error_and_needs_no_timer() {
+    for step in Step::ALL {
+        let (e, timers) = dies(step, Fault::Stop);
+        let pid = e.origin().pid;
+        assert_eq!(*e.kind(), ErrorKind::Stopped { pid, signal: 19 }, "{step:?}: {e}");
+        assert_eq!(e.origin().path, "root/child");
+        assert_eq!(timers, 0, "{step:?}: a timer told, and not the event");
+    }
+}
+
+fn a_child_that_hangs_in_boot_is_ended_at_the_limit() {
+    for step in Step::ALL {
         let limit = Duration::from_millis(50);
-        let (r, books) = run(async {
+        let (r, books) = at_root(program, async || {
             let mut root = None;
             let r: Result<(), Error> = actors_with(Config::default().boot(limit).cancel(limit), async |an| {
                 root = Some(an.actor());
-                an.fork(Start::new("child").fault(step, Fault::Stop), (), async |_, ()| Ok(())).result().await
+                child(an, Start::new("child").fault(step, Fault::Hang)).await
             })
             .await;
             (r, root.expect("the body has run").books())
         });
         let e = r.expect_err("it never got up");
-        assert!(matches!(e.kind(), ErrorKind::BootTimeout { .. }), "{step:?}: {e}");
-        assert_eq!((books.started, books.reaped, books.killed), (1, 1, 1), "{step:?}");
+        assert_eq!(*e.kind(), ErrorKind::BootTimeout { phase: phase_at(step) }, "{step:?}: {e}");
+        assert_eq!((books.started, books.reaped), (1, 1), "{step:?}");
+        assert!(books.terminated == 1, "{step:?}: it heeds no message");
         assert!(inventory::no_children());
     }
 }
@@ -100,15 +142,18 @@ fn a_child_that_stops_in_boot_is_stopped_for_good() {
 /// The nursery is cancelled after k turns of the loop, for every k that a boot can take.
 fn a_cancel_at_every_moment_of_a_boot_leaves_no_child() {
     for turns in 0..200 {
-        let r: Result<(), Error> = run(actors_with(patient(), async |an| {
-            let children: Vec<_> = (0..3).map(|_| an.fork("child", (), async |_, ()| Ok(()))).collect();
-            for _ in 0..turns {
-                checkpoint().await?;
-            }
-            an.cancel();
-            drop(children);
-            Ok(())
-        }));
+        let r: Result<(), Error> = at_root(program, async || {
+            actors_with(patient(), async |an| {
+                let children: Vec<_> = (0..3).map(|_| child(an, Start::new("child"))).collect();
+                for _ in 0..turns {
+                    checkpoint().await?;
+                }
+                an.cancel();
+                drop(children);
+                Ok(())
+            })
+            .await
+        });
         r.unwrap_or_else(|e| panic!("cancelled after {turns} turns: {e}"));
         assert!(inventory::no_children(), "cancelled after {turns} turns");
     }

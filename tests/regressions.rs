@@ -1,22 +1,23 @@
 //! What was wrong once, each as the smallest program that showed it.
 
 use pleach::{
-    Config, Error, ErrorKind, Fault, Start, Step, actors, actors_with, checkpoint, inventory, nursery, run,
-    shielded, sleep, sleep_forever,
+    Config, Error, ErrorKind, Grants, Program, Step, actors, actors_with, checkpoint, inventory, nursery,
+    run, shielded, sleep, sleep_forever, sync::Event,
 };
 use pleach_executor::{
     CancelCause, CancelScope, Cancelled, Nursery, Started, fd::AsyncFd, low_level, yield_now,
 };
-use pleach_spawn::{Plan, Signal, children, fork, signal_descendant};
+use pleach_spawn::{ExitStatus, Plan, fork};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::io::{PipeReader, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 pleach::test_main!(
@@ -31,6 +32,12 @@ pleach::test_main!(
     a_withdrawn_fork_leaves_no_grant_open,
     a_name_that_fits_no_message_is_refused_with_its_length,
     a_cause_whose_destructor_panics_leaves_the_nursery_whole,
+    #[limit(120)]
+    a_stray_that_ignores_its_shutdown_keeps_no_process_for_ever,
+    a_stray_cancelled_at_the_root_is_no_interrupt,
+    a_child_that_was_made_is_given_out_although_its_scope_was_cancelled_since,
+    a_foreign_waker_that_is_replaced_may_drop_what_it_waited_for,
+    a_failure_in_one_run_is_not_offset_by_what_another_run_left,
 );
 
 /// Polls a future once.
@@ -124,13 +131,22 @@ fn a_death_in_the_middle_of_a_message_is_a_death() {
 }
 
 fn a_late_answer_to_a_boot_that_timed_out_is_a_time_out() {
+    /// A grant that is taken up, which a boot does before its first word, only when somebody says so.
+    struct Late(PipeReader);
+    impl Grants for Late {
+        fn fds(&self, out: &mut Vec<RawFd>) {
+            self.0.fds(out);
+        }
+        fn adopt(&mut self) -> std::io::Result<()> {
+            self.0.read_exact(&mut [0])
+        }
+    }
     let config = Config::default().boot(Duration::from_millis(200));
     let r: Result<(), Error> = run(actors_with(config, async |an| {
-        let a = an.fork(Start::new("a").fault(Step::Hello, Fault::Stop), (), async |_, ()| Ok(()));
+        let (reader, mut say_so) = std::io::pipe()?;
+        let a = an.fork("a", Late(reader), async |_, _| Ok(()));
         sleep(Duration::from_millis(400)).await?;
-        for child in children()? {
-            signal_descendant(child, Signal::CONT)?;
-        }
+        say_so.write_all(&[1])?;
         a.result().await
     }));
     assert!(matches!(r.unwrap_err().kind(), ErrorKind::BootTimeout { .. }));
@@ -295,4 +311,195 @@ fn a_cause_whose_destructor_panics_leaves_the_nursery_whole() {
     let payload = outcome.expect_err("the destructor's panic comes out");
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"a cause's destructor"));
     assert_eq!(looked.get(), 1, "the sibling's destructor saw a whole nursery");
+}
+
+/// What outlived main and ignored its cancellation was waited for until its own next timer, a day from now.
+fn a_stray_that_ignores_its_shutdown_keeps_no_process_for_ever() {
+    fn leave_a_stray() {
+        low_level::spawn_system(async {
+            let day = Duration::from_secs(24 * 3600);
+            let _ended = shielded::<(), Error>(async |_| Ok(sleep(day).await?)).await;
+        });
+    }
+    run(async {
+        let bare = fork(Plan::new("run"), (), |_, _| {
+            run(async { leave_a_stray() });
+            0
+        });
+        let program = fork(Plan::new("program"), (), |_, _| {
+            let _code = Program::new("program").run(async |_| {
+                leave_a_stray();
+                Ok(())
+            });
+            0
+        });
+        let (mut bare, mut program) = (bare.await.unwrap().process, program.await.unwrap().process);
+        // What ends this actor is a bound of its own: its parent has patience.
+        let patient = Config::default().cancel(Duration::from_secs(600));
+        let r: Result<(), Error> = actors_with(patient, async |an| {
+            let actor = an.fork("actor", (), async |_, ()| {
+                leave_a_stray();
+                Ok(())
+            });
+            actor.result().await
+        })
+        .await;
+        let e = r.unwrap_err();
+        assert!(matches!(e.kind(), ErrorKind::Died { .. }), "{e}");
+        // Both have panicked: `run` says that somebody ignored its cancellation.
+        let panicked = ExitStatus::Exited(Step::Enter.exit_code());
+        assert_eq!(bare.wait().await.unwrap(), panicked);
+        assert_eq!(program.wait().await.unwrap(), panicked);
+    });
+}
+
+/// The program died by SIGINT, as if the terminal had said so.
+fn a_stray_cancelled_at_the_root_is_no_interrupt() {
+    run(async {
+        let program = fork(Plan::new("program"), (), |_, _| {
+            let code = Program::new("program").run(async |_| {
+                let mut stray = None;
+                let absorbed: Result<Option<()>, Error> = CancelScope::new()
+                    .run(async |scope| {
+                        scope.cancel();
+                        stray = checkpoint().await.err();
+                        Ok(())
+                    })
+                    .await;
+                absorbed?;
+                Err(stray.expect("a cancelled scope says so").into())
+            });
+            if code == ExitCode::FAILURE { 1 } else { 2 }
+        });
+        let status = program.await.unwrap().process.wait().await.unwrap();
+        assert_eq!(status, ExitStatus::Exited(1));
+    });
+}
+
+/// The caller was told that its fork had been cancelled, and the child that was there already was killed.
+fn a_child_that_was_made_is_given_out_although_its_scope_was_cancelled_since() {
+    run(async {
+        let spend = Event::new();
+        spend.set();
+        // In one of these the batch of polls ends, and the child is made, where the wait for it has yielded for its budget:
+        // it has not begun then, and looks for a cancellation first.
+        for polls in 0..100 {
+            let scope = CancelScope::new();
+            let handle = scope.handle();
+            let r: Result<Option<()>, Cancelled> = scope
+                .run(async |_| {
+                    for _ in 0..polls {
+                        yield_now().await;
+                    }
+                    yield_now().await;
+                    for _ in 0..64 {
+                        spend.wait().await?;
+                    }
+                    let mut request = Box::pin(fork(Plan::new("child"), (), |_, _| 7));
+                    once(&mut request).await;
+                    // Queued behind the fork.
+                    low_level::between_polls(move || handle.cancel());
+                    let made = request.await;
+                    let mut child = made.unwrap_or_else(|e| panic!("after {polls} polls: {e}")).process;
+                    let status = shielded(async |_| child.wait().await).await?;
+                    assert_eq!(status, ExitStatus::Exited(7), "after {polls} polls");
+                    Ok(())
+                })
+                .await;
+            assert!(r.is_ok());
+        }
+    });
+}
+
+type Open = Pin<Box<dyn Future<Output = Result<(), Cancelled>>>>;
+
+thread_local! {
+    /// What goes with the last waker.
+    static GOES_WITH_THE_WAKER: RefCell<Option<Open>> = const { RefCell::new(None) };
+}
+
+/// A foreign waker's destructor is foreign code. It ran while the handle's cell was borrowed, and what it dropped came back
+/// to that cell.
+fn a_foreign_waker_that_is_replaced_may_drop_what_it_waited_for() {
+    struct Foreign;
+    impl Wake for Foreign {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Foreign {
+        fn drop(&mut self) {
+            drop(GOES_WITH_THE_WAKER.take());
+        }
+    }
+    run(async {
+        let home = Rc::new(RefCell::new(None));
+        let way_out = Rc::clone(&home);
+        let mut open: Open = Box::pin(nursery(async move |n| {
+            *way_out.borrow_mut() = Some(n.task(async {
+                sleep_forever().await?;
+                Ok(())
+            }));
+            sleep_forever().await?;
+            Ok(())
+        }));
+        once(&mut open).await;
+        GOES_WITH_THE_WAKER.set(Some(open));
+        let mut handle = home.take().expect("the body has run");
+        let foreign = Waker::from(Arc::new(Foreign));
+        {
+            // Cancelled, the wait leaves its scope: from then on only the handle's cell holds the waker.
+            let scope = CancelScope::new();
+            let cancel = scope.handle();
+            let mut waiting = Box::pin(scope.run(async |_| (&mut handle).await));
+            let mut cx = Context::from_waker(&foreign);
+            assert!(waiting.as_mut().poll(&mut cx).is_pending());
+            cancel.cancel();
+            let ended: Poll<Result<Option<()>, Cancelled>> = waiting.as_mut().poll(&mut cx);
+            assert!(matches!(ended, Poll::Ready(Ok(None))));
+        }
+        drop(foreign);
+        assert!(!handle.is_ended());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut handle).poll(&mut cx).is_pending(), "the child went while it was asked for");
+        assert!(GOES_WITH_THE_WAKER.take().is_none());
+        assert!(handle.is_ended() && handle.await.is_err());
+    });
+}
+
+/// A nursery that was left over from one run, with a failure in it, was dropped later, and a failure that nobody took was
+/// not reported there.
+fn a_failure_in_one_run_is_not_offset_by_what_another_run_left() {
+    /// A nursery with a child that has failed, which is never polled again.
+    async fn failed() -> Pin<Box<dyn Future<Output = Result<(), Error>>>> {
+        let mut open: Pin<Box<dyn Future<Output = Result<(), Error>>>> = Box::pin(nursery(async |n| {
+            n.spawn_static(async { Err(Error::msg("no")) });
+            sleep_forever().await?;
+            Ok(())
+        }));
+        once(&mut open).await;
+        yield_now().await;
+        open
+    }
+    fn complaint<T>(r: std::thread::Result<T>) -> String {
+        let payload = r.err().expect("a run says at its end that a failure went nowhere");
+        payload.downcast_ref::<String>().expect("a message").clone()
+    }
+    for dropped_in_the_second in [true, false] {
+        let left = RefCell::new(None);
+        let first = catch_unwind(AssertUnwindSafe(|| {
+            run(async {
+                let open = failed().await;
+                left.replace(Some(open));
+            });
+        }));
+        assert!(complaint(first).starts_with("1 task(s) failed"));
+        let left = left.into_inner();
+        let left = left.filter(|_| dropped_in_the_second);
+        let second = catch_unwind(AssertUnwindSafe(|| {
+            run(async {
+                drop(left);
+                std::mem::forget(failed().await);
+            });
+        }));
+        assert!(complaint(second).starts_with("1 task(s) failed"));
+    }
 }

@@ -182,7 +182,7 @@ fn in_a_cancelled_scope_nothing_is_begun() {
 #[test]
 fn a_cancelled_send_is_whole_or_not_at_all() {
     run(async {
-        let tight = Limits { frame: FrameLen::kib(64), in_flight: FrameLen::kib(64) };
+        let tight = Limits { frame: FrameLen::kib(64), in_flight: FrameLen::kib(64), ..Limits::default() };
         let mut queued = Vec::new();
         for (limits, polls) in
             [(tight, 0), (tight, 1), (tight, 5), (Limits::default(), 1), (Limits::default(), 5)]
@@ -314,7 +314,7 @@ fn a_sender_and_a_receiver_that_both_wait_to_write_do_not_disturb_each_other() {
 fn control_has_room_when_data_has_none() {
     run(async {
         let (a, b) = open_pair();
-        a.open(Limits { in_flight: FrameLen::kib(64), frame: FrameLen::kib(64) });
+        a.open(Limits { in_flight: FrameLen::kib(64), frame: FrameLen::kib(64), ..Limits::default() });
         let full = loop {
             match a.try_send_now(&value(20_000)) {
                 Ok(_) => {}

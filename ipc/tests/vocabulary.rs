@@ -71,7 +71,7 @@ proptest! {
     #[test]
     fn arbitrary_payloads_in_whole_frames_do_no_harm(
         kind in 1..=3_u8,
-        variant in 0..14_u8,
+        variant in 0..19_u8,
         rest in any::<Vec<u8>>(),
     ) {
         let mut bytes = (rest.len() as u32 + 2).to_le_bytes().to_vec();
@@ -128,6 +128,9 @@ fn the_wire_format_is_pinned() {
     assert_eq!(frame(&Message::Goodbye), [2, 0, 0, 0, 2, 10]);
     let ack = Message::CancelAck { request: 300, ledger: Ledger { started: 1, ..Ledger::default() } };
     assert_eq!(frame(&ack), [9, 0, 0, 0, 2, 7, 0xac, 2, 1, 0, 0, 0, 0]);
+    let call = Message::Call { dialog: 300, endpoint: "a".into(), args: vec![7] };
+    assert_eq!(frame(&call), [8, 0, 0, 0, 3, 12, 0xac, 2, 1, b'a', 1, 7]);
+    assert_eq!(frame(&Message::CallCancelled { dialog: 1 }), [3, 0, 0, 0, 2, 16, 1]);
     let hello = frame(&Message::Hello(support::hello()));
-    assert_eq!(hello[4..7], [1, 0, 1], "kind, variant, and the version as the first field");
+    assert_eq!(hello[4..7], [1, 0, 2], "kind, variant, and the version as the first field");
 }

@@ -1,5 +1,6 @@
 //! The limits of an actor tree, with their defaults; settable for the root and for each actor.
 
+use pleach_ipc::proto::{FrameLen, Limits};
 use std::time::Duration;
 
 /// Limits of an actor and of the tree below it. An actor inherits the one it was started with.
@@ -16,6 +17,8 @@ pub struct Config {
     pub(crate) cancel: Duration,
     pub(crate) unkillable: Duration,
     pub(crate) orphan_grace: Duration,
+    pub(crate) handshake: Duration,
+    pub(crate) limits: Limits,
 }
 
 impl Default for Config {
@@ -25,12 +28,14 @@ impl Default for Config {
             cancel: Duration::from_secs(5),
             unkillable: Duration::from_secs(10),
             orphan_grace: Duration::from_millis(500),
+            handshake: Duration::from_secs(5),
+            limits: Limits::default(),
         }
     }
 }
 
 impl Config {
-    /// From the fork to `Ready`. Default 10 s.
+    /// From the making of the process to `Ready`. Default 10 s.
     #[must_use]
     pub fn boot(mut self, limit: Duration) -> Self {
         self.boot = limit;
@@ -55,6 +60,36 @@ impl Config {
     #[must_use]
     pub fn orphan_grace(mut self, limit: Duration) -> Self {
         self.orphan_grace = limit;
+        self
+    }
+
+    /// From the making of the process to its `Hello`, the first word it says; it counts only if it is shorter than
+    /// [`boot`](Config::boot). Default 5 s.
+    #[must_use]
+    pub fn handshake(mut self, limit: Duration) -> Self {
+        self.handshake = limit;
+        self
+    }
+
+    /// The longest message with data: an argument, a value, an error tree, in bytes. From 64 KiB to 1 GiB. Default
+    /// 16 MiB.
+    #[must_use]
+    pub fn frame(mut self, bytes: u32) -> Self {
+        self.limits.frame = FrameLen::new(bytes);
+        self
+    }
+
+    /// How many bytes may wait to be written to an actor before a sender has to wait; at least one frame. Default 64 MiB.
+    #[must_use]
+    pub fn in_flight(mut self, bytes: u32) -> Self {
+        self.limits.in_flight = FrameLen::new(bytes);
+        self
+    }
+
+    /// How many calls to one actor may be under way at once. Default 65 536.
+    #[must_use]
+    pub fn dialogs(mut self, most: u32) -> Self {
+        self.limits.dialogs = most;
         self
     }
 

@@ -15,18 +15,24 @@
 
 mod actor;
 mod config;
+mod endpoint;
 mod error;
 pub mod inventory;
+mod launch;
+mod line;
 mod nursery;
+mod portal;
 mod program;
+mod start;
 mod teardown;
 pub mod test_main;
 mod wire;
 
 pub use actor::{Actor, ActorId, Books, Ending, Event, Observation, Status};
 pub use config::Config;
+pub use endpoint::{Context, Endpoint};
 pub use error::{Error, ErrorKind, ErrorTree};
-pub use nursery::{ActorHandle, ActorNursery, Start, actors, actors_with};
+pub use nursery::{ActorHandle, ActorNursery, actors, actors_with};
 pub use pleach_executor::{
     CancelScope, Cancelled, Failure, Failures, In, Instant, Nursery, Reason, Started, TaskHandle, check,
     checked, checkpoint, fail_after, fd, graceful, move_on_after, now, nursery, run, shielded, sleep,
@@ -34,7 +40,9 @@ pub use pleach_executor::{
 };
 pub use pleach_ipc::proto::{BootPhase, LastWords, Origin};
 pub use pleach_spawn::{Fault, Grants, Step};
+pub use portal::{Portal, PortalStatistics};
 pub use program::Program;
+pub use start::{Backend, Start};
 pub use wire::{Cause, Why};
 
 /// The code of the README compiles and runs.

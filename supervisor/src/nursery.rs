@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   actors(async |an| …) ─► executor's nursery ─┬─ body
-//!                             an.fork(…) ───────┴─ watch (static task) ─► fork, boot, run, reap ─► value to the handle
-//!                                                                                              └► error to the nursery
+//!     an.fork(start, grants, closure) ──────────┼─ launch.rs ─► watch (static task): boot, run, reap ─► value to the handle
+//!     an.call(ENDPOINT, args) ──────────────────┤                                                └► error to the nursery
+//!     an.spawn(start) ─► Portal ────────────────┘
 //! ```
 //!
 //! Rules:
@@ -11,31 +12,29 @@
 //!   comes out as itself, several as a group.
 //! * An error goes to the nursery, once. The handle of an actor that failed says `Cancelled(SiblingFailed)`.
 
-use crate::actor::boot::{self, Cradle};
 use crate::actor::here::{Here, here};
-use crate::actor::watch::{Shared, Watch};
-use crate::actor::{Actor, ActorId, Ending, Event};
+use crate::actor::watch::Shared;
+use crate::actor::{Actor, ActorId};
 use crate::config::Config;
+use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
-use crate::wire;
+use crate::launch::{First, Forkable, Lift, Order};
+use crate::line::Line;
+use crate::portal::Portal;
+use crate::start::Start;
 use pleach_executor::sync::Event as Flag;
-use pleach_executor::{CancelScope, NurseryHandle, ScopeHandle, TaskHandle, low_level, nursery};
-use pleach_ipc::Channel;
+use pleach_executor::{CancelScope, Cancelled, NurseryHandle, ScopeHandle, TaskHandle, low_level, nursery};
 use pleach_ipc::codec;
-use pleach_ipc::proto::{WireStatus, last_words};
-use pleach_spawn::{Born, Fault, Granted, Grants, Plan, SpawnError, Step};
+use pleach_ipc::proto::Role;
+use pleach_spawn::{Forked, Grants, SpawnError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
-
-/// The longest name of an actor, and the longest path, in bytes: both have to fit the messages of a boot.
-const LONGEST_NAME: usize = 255;
-const LONGEST_PATH: usize = 32 * 1024;
 
 /// An open nursery of actors: what the body of [`actors`] gets.
 pub struct ActorNursery {
@@ -99,48 +98,6 @@ pub async fn actors_with<T>(
     .await
 }
 
-/// How an actor is to be started, for those who want more than a name.
-#[derive(Clone, Debug)]
-pub struct Start {
-    name: String,
-    config: Option<Config>,
-    fault: Option<(Step, Fault)>,
-}
-
-impl Start {
-    /// By this name, with the nursery's limits.
-    #[must_use]
-    pub fn new(name: impl Into<String>) -> Self {
-        Start { name: name.into(), config: None, fault: None }
-    }
-
-    /// With limits of its own, for it and all below it.
-    #[must_use]
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = Some(config);
-        self
-    }
-
-    /// For tests of crash behaviour: at this step of its boot the child does this to itself.
-    #[must_use]
-    pub fn fault(mut self, step: Step, fault: Fault) -> Self {
-        self.fault = Some((step, fault));
-        self
-    }
-}
-
-impl From<&str> for Start {
-    fn from(name: &str) -> Self {
-        Start::new(name)
-    }
-}
-
-impl From<String> for Start {
-    fn from(name: String) -> Self {
-        Start::new(name)
-    }
-}
-
 impl ActorNursery {
     /// Starts an actor by fork: a process that runs `code` with this process' memory as it is now.
     ///
@@ -149,6 +106,10 @@ impl ActorNursery {
     /// share). Descriptors captured in any other way are not there in the child: this library's own are closed, all
     /// others lead to `/dev/null`. The captures of `code` are dropped here when the child has been reaped, and their
     /// destructors run in the child as well.
+    ///
+    /// A lock that a suspended task of this process holds across an await is locked in the child for ever, because that
+    /// task does not live there. What `print!` has left in this process' buffer is written before the fork, and what the
+    /// child leaves in its own is written when it ends.
     ///
     /// In the child `code` runs in a scope that the parent cancels; it may open nurseries of its own, of tasks and of
     /// actors. Its value or error comes back over the link.
@@ -161,16 +122,106 @@ impl ActorNursery {
         F: AsyncFnOnce(Actor, G) -> Result<T, Error> + 'static,
     {
         let start = start.into();
-        let up = Rc::new(Up { pid: Cell::new(0), ready: Flag::new(), decided: Flag::new() });
+        let born_with = Forkable { grants, code };
+        self.launch(start, Role::Closure, None, async move |lift: Lift| lift.fork_closure(born_with).await)
+    }
+
+    /// Runs one endpoint in an actor of its own, which ends with it. Named after the endpoint.
+    ///
+    /// Returns at once; awaiting the handle waits for the value.
+    ///
+    /// ```no_run
+    /// use pleach::{Endpoint, Program, actors};
+    /// use std::ops::Range;
+    /// const SUM: Endpoint<Range<u64>, u64> = Endpoint::new("sum");
+    /// fn main() -> std::process::ExitCode {
+    ///     Program::new("sums").endpoint(SUM, async |_, r: Range<u64>| Ok(r.sum())).run(async |_root| {
+    ///         let total = actors(async |an| {
+    ///             let (low, high) = (an.call(SUM, 0..50), an.call(SUM, 50..100));
+    ///             Ok(low.await? + high.await?)
+    ///         });
+    ///         assert_eq!(total.await?, 4950);
+    ///         Ok(())
+    ///     })
+    /// }
+    /// ```
+    pub fn call<A, R>(&self, endpoint: Endpoint<A, R>, args: A) -> ActorHandle<R>
+    where
+        A: Serialize,
+        R: DeserializeOwned + 'static,
+    {
+        self.call_with(Start::new(endpoint.name()), endpoint, args)
+    }
+
+    /// [`call`](ActorNursery::call) in an actor that is started as `start` says.
+    pub fn call_with<A, R>(
+        &self,
+        start: impl Into<Start>,
+        endpoint: Endpoint<A, R>,
+        args: A,
+    ) -> ActorHandle<R>
+    where
+        A: Serialize,
+        R: DeserializeOwned + 'static,
+    {
+        let start = start.into();
+        let first = First::new(endpoint.name(), &args, &start.config.unwrap_or(self.config).limits);
+        self.launch(start, Role::Once, Some(first), Lift::endpoints)
+    }
+
+    /// Starts an actor that serves the endpoints of its [`Program`](crate::Program), and waits until it is up. It lives
+    /// until it is cancelled: by its portal, or with this nursery.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always. Cancelled, the actor is not ended by this: it belongs to the nursery.
+    ///
+    /// # Errors
+    ///
+    /// A cancellation if it ended before it was up (its error goes to the nursery), or if the scope around the call is
+    /// cancelled.
+    pub async fn spawn(&self, start: impl Into<Start>) -> Result<Portal, Error> {
+        let handle = self.launch(start.into(), Role::Serve, None, Lift::endpoints);
+        handle.ready().await?;
+        let Some((line, id)) = handle.up.line.borrow().clone() else {
+            unreachable!("an actor that is up has a line")
+        };
+        Ok(Portal::new(handle, line, id, self.actor()))
+    }
+
+    /// Starts a process by `lift`, and watches over it in a task of this nursery.
+    fn launch<T: DeserializeOwned + 'static>(
+        &self,
+        start: Start,
+        role: Role,
+        first: Option<Result<First, Error>>,
+        lift: impl AsyncFnOnce(Lift) -> Result<Forked, SpawnError> + 'static,
+    ) -> ActorHandle<T> {
+        let up = Rc::new(Up::default());
         // Made here, so that a cancel by the handle counts from the first moment on.
         let own = CancelScope::new();
         let scope = own.handle();
-        let config = start.config.unwrap_or(self.config);
-        let (here, shared) = (Rc::clone(&self.here), Rc::clone(&self.shared));
+        let order = Order {
+            here: Rc::clone(&self.here),
+            shared: Rc::clone(&self.shared),
+            config: start.config.unwrap_or(self.config),
+            role,
+            start,
+            up: Rc::clone(&up),
+            own: scope.clone(),
+        };
         let told = DecidedOnDrop(Rc::clone(&up));
-        let task = self
-            .tasks
-            .task(async move { forked(here, shared, config, start, grants, code, &told.0, own).await });
+        let task = self.tasks.task(async move {
+            let _told = told;
+            let bytes = own.run(async |_| order.carry_out(first.transpose()?, lift).await).await?;
+            match bytes {
+                Some(Some(bytes)) => {
+                    let value = codec::decode(&bytes);
+                    value.map(Some).map_err(|e| Error::msg(format!("the actor's value: {e}")))
+                }
+                _ => Ok(None),
+            }
+        });
         // A nursery that has ended takes no more: only code that outlives it sees that, and the handle says so.
         let task = RefCell::new(task.ok());
         ActorHandle { task, up, scope, epoch: low_level::epoch() }
@@ -194,119 +245,15 @@ impl fmt::Debug for ActorNursery {
     }
 }
 
-/// The task of one actor: fork, watch, decode.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the one place where all that a child is made of comes together"
-)]
-async fn forked<T, G, F>(
-    here: Rc<Here>,
-    shared: Rc<Shared>,
-    config: Config,
-    start: Start,
-    grants: G,
-    code: F,
-    up: &Rc<Up>,
-    own: CancelScope,
-) -> Result<Option<T>, Error>
-where
-    T: Serialize + DeserializeOwned + 'static,
-    G: Grants + 'static,
-    F: AsyncFnOnce(Actor, G) -> Result<T, Error> + 'static,
-{
-    let handle = own.handle();
-    let bytes =
-        own.run(async |_| fork_and_watch(here, shared, config, start, grants, code, up, handle).await).await;
-    match bytes? {
-        Some(Some(bytes)) => {
-            let value = codec::decode(&bytes).map_err(|e| Error::msg(format!("the actor's value: {e}")))?;
-            Ok(Some(value))
-        }
-        _ => Ok(None),
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "as above")]
-async fn fork_and_watch<T, G, F>(
-    here: Rc<Here>,
-    shared: Rc<Shared>,
-    config: Config,
-    start: Start,
-    grants: G,
-    code: F,
-    up: &Rc<Up>,
-    own: ScopeHandle,
-) -> Result<Option<Vec<u8>>, Error>
-where
-    T: Serialize + 'static,
-    G: Grants + 'static,
-    F: AsyncFnOnce(Actor, G) -> Result<T, Error> + 'static,
-{
-    let path = here.id.child_path(&start.name);
-    if start.name.len() > LONGEST_NAME || path.len() > LONGEST_PATH {
-        let text = format!(
-            "{} cannot start an actor: its name has {} bytes of at most {LONGEST_NAME}, its path {} of {LONGEST_PATH}",
-            here.id.name(),
-            start.name.len(),
-            path.len()
-        );
-        return Err(Error::of(ErrorKind::Spawn { step: "name".to_owned(), errno: None }, text).at(&here.id));
-    }
-    let mut plan = Plan::new(&start.name).last_words(last_words);
-    if let Some((step, fault)) = start.fault {
-        plan = plan.fault(step, fault);
-    }
-    let cradle = Cradle { name: start.name.clone(), config };
-    let entry = move |born: Born, grants: Granted<G>| {
-        boot::live(born, cradle, grants, async move |actor, grants| {
-            let value = code(actor, grants).await?;
-            codec::encode(&value).map_err(Error::new)
-        })
-    };
-    let forked = match pleach_spawn::fork(plan, grants, entry).await {
-        Ok(forked) => forked,
-        Err(e) => return Err(not_started(e, &here, &shared, &start.name, &path)),
-    };
-    let id = ActorId::new(&start.name, &path, forked.process.pid().as_raw().unsigned_abs());
-    up.pid.set(id.pid());
-    let channel = Channel::from_std(forked.link)?;
-    let ready = {
-        let up = Rc::clone(up);
-        Rc::new(move || {
-            up.ready.set();
-            up.decided.set();
-        })
-    };
-    Watch::new(here, shared, id, config, forked.process, channel, ready, own).run().await
-}
-
-/// No process was made. Also this is told to the observers, so that nobody waits to hear of the actor.
-fn not_started(e: SpawnError, here: &Here, shared: &Shared, name: &str, path: &str) -> Error {
-    let actor = ActorId::new(name, path, 0);
-    let (ending, error) = match e {
-        SpawnError::Cancelled(c) => (wire::ending_of(shared.cause(here, c.reason())), c.into()),
-        e => {
-            let text = format!("{} cannot start {name}: {e}", here.id.path());
-            let kind = match &e {
-                SpawnError::NotSingleThreaded { .. } => ErrorKind::NotSingleThreaded,
-                SpawnError::System { step, error } => {
-                    ErrorKind::Spawn { step: (*step).to_owned(), errno: error.raw_os_error() }
-                }
-                other => ErrorKind::Spawn { step: other.to_string(), errno: None },
-            };
-            (Ending::Failed, Error::of(kind, text).at(&actor))
-        }
-    };
-    here.tell(&Event::Ended { actor, start_time: 0, status: WireStatus::Unknown, ending });
-    error
-}
-
 /// How far an actor has come, for those who wait for it.
-struct Up {
-    pid: Cell<u32>,
-    ready: Flag,
+#[derive(Default)]
+pub(crate) struct Up {
+    pub(crate) pid: Cell<u32>,
+    /// Its line, once there is a process, and who that is.
+    pub(crate) line: RefCell<Option<(Rc<Line>, ActorId)>>,
+    pub(crate) ready: Flag,
     /// Ready, or ended without having been.
-    decided: Flag,
+    pub(crate) decided: Flag,
 }
 
 /// However the actor's task goes, whoever waits for its readiness hears of it.
@@ -315,6 +262,10 @@ struct DecidedOnDrop(Rc<Up>);
 impl Drop for DecidedOnDrop {
     fn drop(&mut self) {
         self.0.decided.set();
+        let line = self.0.line.borrow().as_ref().map(|(line, _)| Rc::clone(line));
+        if let Some(line) = line {
+            line.ended.set();
+        }
     }
 }
 
@@ -329,7 +280,7 @@ pub struct ActorHandle<T> {
 }
 
 impl<T> ActorHandle<T> {
-    fn fresh(&self) -> Result<(), Error> {
+    pub(crate) fn fresh(&self) -> Result<(), Error> {
         if self.epoch == low_level::epoch() {
             return Ok(());
         }
@@ -350,6 +301,23 @@ impl<T> ActorHandle<T> {
         })
         .await?;
         value.ok_or_else(|| Error::msg("the actor was cancelled by its handle"))
+    }
+
+    /// The signal of the nursery's failure, if the actor has ended because of one; nothing if it ended otherwise.
+    pub(crate) async fn failed(&self) -> Result<(), Cancelled> {
+        poll_fn(|cx| {
+            let mut slot = self.task.borrow_mut();
+            let ended = match &mut *slot {
+                Some(task) => Pin::new(task).poll(cx).map_ok(drop),
+                None => Poll::Ready(Ok(())),
+            };
+            if let Poll::Ready(Ok(())) = ended {
+                // A value can be taken once, and this is asked again and again.
+                *slot = None;
+            }
+            ended
+        })
+        .await
     }
 
     /// Waits until the actor is up; gives its process id.
@@ -394,6 +362,16 @@ impl<T> ActorHandle<T> {
         if self.fresh().is_ok() {
             self.scope.cancel();
         }
+    }
+}
+
+/// Awaiting the handle is [`result`](ActorHandle::result).
+impl<T: 'static> IntoFuture for ActorHandle<T> {
+    type Output = Result<T, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.result())
     }
 }
 

@@ -7,17 +7,26 @@
 //! Rules:
 //! * Ctrl-C cancels the root scope, once; the tree ends in order, and then the process dies by SIGINT, as its shell
 //!   expects. A second Ctrl-C dies at once (the children hear of it by the end of their links).
+//! * A SIGINT that is ignored when the program starts stays ignored.
 //! * The process is a subreaper: what an actor that was killed leaves behind comes here instead of to init,
 //!   and is awaited before the process ends, however it ends.
 
 use crate::actor::at_large::AtLarge;
+use crate::actor::boot::{self, Cradle};
 use crate::actor::here::Here;
 use crate::actor::{Actor, ActorId};
 use crate::config::Config;
+use crate::endpoint::{Context, Endpoint, Endpoints, Registry};
 use crate::error::Error;
 use crate::wire::{Cause, Why};
 use pleach_executor::{CancelScope, Failure, nursery, run};
-use pleach_spawn::{Signal, Signals, become_subreaper, raise_default};
+use pleach_ipc::proto::{Backend, last_words};
+use pleach_spawn::{
+    Image, Reborn, Signal, Signals, Start as Birth, become_subreaper, raise_default, reborn, signal_state,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -42,11 +51,12 @@ use std::rc::Rc;
 pub struct Program {
     name: String,
     config: Config,
+    endpoints: Endpoints,
 }
 
 /// How the root's code ended.
-enum End {
-    Well,
+enum End<T> {
+    Well(T),
     Failed(Error),
     /// By Ctrl-C; with what failed on the way out.
     Interrupted(Option<Error>),
@@ -55,7 +65,7 @@ enum End {
 impl Program {
     /// A program whose root actor has this name.
     pub fn new(name: impl Into<String>) -> Self {
-        Program { name: name.into(), config: Config::default() }
+        Program { name: name.into(), config: Config::default(), endpoints: Endpoints::default() }
     }
 
     /// Limits for the whole tree.
@@ -64,7 +74,55 @@ impl Program {
         self
     }
 
+    /// Registers the code of an endpoint: from now on actors of this program can be asked to run it, and only what was
+    /// registered can be asked for.
+    ///
+    /// `code` runs in the actor's process, in a scope that its caller cancels. What it captures is that of the process it
+    /// runs in: with [`Backend::Exec`](crate::Backend::Exec) the program's `main` has run again there.
+    ///
+    /// # Panics
+    ///
+    /// If there is an endpoint of that name.
+    ///
+    /// ```
+    /// use pleach::{Endpoint, Program};
+    /// const DOUBLE: Endpoint<u64, u64> = Endpoint::new("double");
+    /// let program = Program::new("doubles").endpoint(DOUBLE, async |_context, n| Ok(2 * n));
+    /// # drop(program);
+    /// ```
+    #[track_caller]
+    pub fn endpoint<A, R, F>(mut self, endpoint: Endpoint<A, R>, code: F) -> Self
+    where
+        A: DeserializeOwned + 'static,
+        R: Serialize + 'static,
+        F: AsyncFn(Context, A) -> Result<R, Error> + 'static,
+    {
+        self.endpoints.add(endpoint, code);
+        self
+    }
+
+    /// Becomes an actor if this process was made to be one, and then never returns. [`run`](Program::run) does it first
+    /// of all; this is for a `main` that has to do something else in the root only.
+    ///
+    /// A process that was made by [`Backend::Exec`](crate::Backend::Exec) runs `main` from its beginning, with the
+    /// arguments, the environment and the standard streams of its parent. Whatever `main` does before this call, it does
+    /// in every such actor as well.
+    pub fn divert(&self) {
+        if let Birth::Reborn(child, image) = reborn(last_words) {
+            self.become_actor(child, image);
+        }
+    }
+
+    fn become_actor(&self, child: Reborn, image: Image) -> ! {
+        let (name, build) = (child.name().to_owned(), image.build());
+        let registry = Some(Registry::new(self.endpoints.clone(), Ok(image)));
+        let cradle = Cradle { name, config: self.config, backend: Backend::Exec, build, registry };
+        child.enter(|born, given| boot::live(born, cradle, || Ok(given), boot::serve))
+    }
+
     /// Runs `code` as the root actor, and everything it starts. An error is printed to stderr as a tree.
+    ///
+    /// In a process that was made to be an actor of this program, it becomes that actor and never returns.
     ///
     /// Exit status 0 if `code` ended well, 1 if it failed. After Ctrl-C, and when all is cleaned up, the process dies by
     /// SIGINT, also if `code` has failed on its way out. Code that ends well in spite of it has ended well.
@@ -73,19 +131,42 @@ impl Program {
     ///
     /// With the panic of `code`, when all actors are gone. If a run is active on this thread.
     pub fn run(self, code: impl AsyncFnOnce(Actor) -> Result<(), Error>) -> ExitCode {
-        if let Err(e) = become_subreaper() {
-            eprintln!("{}: cannot become a subreaper: {e}", self.name);
-        }
-        let Program { name, config } = self;
-        let at_large = AtLarge::default();
-        let end = catch_unwind(AssertUnwindSafe(|| run(root(&name, config, code, at_large.clone()))));
-        run(at_large.gather(&config));
-        match end.unwrap_or_else(|payload| resume_unwind(payload)) {
-            End::Well => ExitCode::SUCCESS,
-            End::Failed(e) => {
+        let name = self.name.clone();
+        match self.try_run(code) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => {
                 eprintln!("{name} failed:\n{e}");
                 ExitCode::FAILURE
             }
+        }
+    }
+
+    /// [`run`](Program::run), for those who want the outcome instead of an exit code.
+    ///
+    /// # Errors
+    ///
+    /// Those of `code`. After Ctrl-C it does not return: see `run`.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Program::run).
+    pub fn try_run<T>(self, code: impl AsyncFnOnce(Actor) -> Result<T, Error>) -> Result<T, Error> {
+        let image = match reborn(last_words) {
+            Birth::Reborn(child, image) => self.become_actor(child, image),
+            Birth::Root(image) => image,
+        };
+        if let Err(e) = become_subreaper() {
+            eprintln!("{}: cannot become a subreaper: {e}", self.name);
+        }
+        let Program { name, config, endpoints } = self;
+        let registry = Registry::new(endpoints, image);
+        let at_large = AtLarge::default();
+        let root = root(&name, config, registry, code, at_large.clone());
+        let end = catch_unwind(AssertUnwindSafe(|| run(root)));
+        run(at_large.gather(&config));
+        match end.unwrap_or_else(|payload| resume_unwind(payload)) {
+            End::Well(value) => Ok(value),
+            End::Failed(e) => Err(e),
             End::Interrupted(failed) => {
                 if let Some(e) = failed {
                     eprintln!("{name} failed when it was interrupted:\n{e}");
@@ -96,20 +177,27 @@ impl Program {
     }
 }
 
-async fn root(
+/// For Ctrl-C; unless whoever started this program has it ignored, as a shell does for a job in the background.
+fn listen() -> io::Result<Signals> {
+    let ignored = signal_state()?.ignored & (1 << (Signal::INT.as_raw() - 1)) != 0;
+    Signals::listen(if ignored { &[] } else { &[Signal::INT] })
+}
+
+async fn root<T>(
     name: &str,
     config: Config,
-    code: impl AsyncFnOnce(Actor) -> Result<(), Error>,
+    registry: Rc<Registry>,
+    code: impl AsyncFnOnce(Actor) -> Result<T, Error>,
     at_large: AtLarge,
-) -> End {
-    let here = Here::new(ActorId::root(name), config, None);
+) -> End<T> {
+    let here = Here::root(ActorId::root(name), config, Some(registry));
     here.install();
     let _watching = Actor(Rc::clone(&here)).observe(move |event| at_large.hear(event));
-    let mut signals = match Signals::listen(&[Signal::INT]) {
+    let mut signals = match listen() {
         Ok(signals) => signals,
         Err(e) => return End::Failed(Error::new(e)),
     };
-    let ended: Result<End, Error> = nursery(async |n| {
+    let ended: Result<End<T>, Error> = nursery(async |n| {
         let scope = CancelScope::new();
         let handle = scope.handle();
         let signals = &mut signals;
@@ -129,7 +217,7 @@ async fn root(
             .await;
         n.cancel();
         Ok(match ended {
-            Ok(Some(())) => End::Well,
+            Ok(Some(value)) => End::Well(value),
             Ok(None) => End::Interrupted(None),
             Err(e) if interrupted && e.is_cancelled() => End::Interrupted(None),
             Err(e) if interrupted => End::Interrupted(Some(e)),

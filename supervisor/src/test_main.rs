@@ -73,21 +73,51 @@ pub use strays::{Stray, StraysLeft, adopt_strays, expect_strays_gone};
 ///     files::takes_its_time,
 /// );
 /// ```
+///
+/// With `program = path;` first, where `path` is a function that makes a [`Program`](crate::Program), cases can start its
+/// endpoints: a process that is one of its actors becomes it before anything else happens.
+///
+/// ```no_run
+/// use pleach::{Endpoint, Program, actors};
+///
+/// const DOUBLE: Endpoint<u64, u64> = Endpoint::new("double");
+///
+/// fn program() -> Program {
+///     Program::new("root").endpoint(DOUBLE, async |_, n| Ok(2 * n))
+/// }
+///
+/// fn doubles() {
+///     let doubled = program().try_run(async |_| actors(async |an| an.call(DOUBLE, 21).await).await);
+///     assert_eq!(doubled.unwrap(), 42);
+/// }
+///
+/// pleach::test_main!(program = program; doubles);
+/// ```
 #[macro_export]
 macro_rules! test_main {
     (@set $case:ident, ignore) => { $case.ignore("") };
     (@set $case:ident, ignore = $why:literal) => { $case.ignore($why) };
     (@set $case:ident, limit($seconds:literal)) => { $case.limit($seconds) };
-    ($( $(#[$($setting:tt)*])* $case:path ),* $(,)?) => {
+    (program = $program:path; $($cases:tt)*) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::test_main::run(&[$({
-                let case = $crate::test_main::Case::new(
-                    ::core::stringify!($case),
-                    || $crate::test_main::Ending::reason($case()),
-                );
-                $( let case = $crate::test_main!(@set case, $($setting)*); )*
-                case
-            }),*])
+            // Before anything else: an actor of the program under test runs this main as well.
+            $crate::Program::divert(&$program());
+            $crate::test_main!(@run $($cases)*)
+        }
+    };
+    (@run $( $(#[$($setting:tt)*])* $case:path ),* $(,)?) => {
+        $crate::test_main::run(&[$({
+            let case = $crate::test_main::Case::new(
+                ::core::stringify!($case),
+                || $crate::test_main::Ending::reason($case()),
+            );
+            $( let case = $crate::test_main!(@set case, $($setting)*); )*
+            case
+        }),*])
+    };
+    ($($cases:tt)*) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::test_main!(@run $($cases)*)
         }
     };
 }

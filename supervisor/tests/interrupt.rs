@@ -18,7 +18,7 @@ use pleach_spawn::Signal;
 use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
-use support::{Busy, Ended, GUARD, Run, assert_nothing_left, command, example, runs, send};
+use support::{BACKEND, Busy, Ended, GUARD, Run, assert_nothing_left, command, example, runs, send};
 
 pleach::test_main!(
     #[limit(3600)]
@@ -36,11 +36,14 @@ pleach::test_main!(
     #[limit(3600)]
     both_cores_busy_make_no_difference,
     #[limit(3600)]
+    a_tree_that_is_stopped_and_continued_as_a_whole_goes_on,
+    #[limit(3600)]
     a_failing_tree_ends_as_well,
     #[limit(3600)]
     the_second_one_ends_the_root_at_once_and_the_tree_by_its_links,
     #[limit(3600)]
     leaves_that_do_not_heed_it_are_killed_by_their_parents,
+    an_ignored_one_stays_ignored,
     a_program_that_fails_on_its_way_out_says_so_and_dies_by_it,
     #[ignore = "dies by SIGINT; run by the one above"]
     fails_on_its_way_out,
@@ -68,13 +71,15 @@ fn start(args: &str) -> Run {
 fn interrupt(run: &Run, to: To) {
     match to {
         To::Root => run.signal(Signal::INT),
-        To::Group => {
-            let mut kill = Command::new("sh");
-            kill.args(["-c", "kill -s INT -- -$0", &run.pid().to_string()]);
-            let status = kill.status().expect("there is a shell");
-            assert!(status.success(), "the group could not be signalled: {status}");
-        }
+        To::Group => signal_group(run, "INT"),
     }
+}
+
+fn signal_group(run: &Run, signal: &str) {
+    let mut kill = Command::new("sh");
+    kill.args(["-c", &format!("kill -s {signal} -- -$0"), &run.pid().to_string()]);
+    let status = kill.status().expect("there is a shell");
+    assert!(status.success(), "the group could not be signalled: {status}");
 }
 
 /// The tree has ended by SIGINT and left nobody.
@@ -121,7 +126,12 @@ fn both_cores_busy_make_no_difference() {
 fn typed_at_a_terminal_it_ends_the_tree_in_order() {
     for _ in 0..runs(5) {
         let mut script = Command::new("script");
-        script.args(["-q", "-e", "-c", &format!("exec '{}' {IN_ORDER}", example("idle_tree").display())]);
+        script.args([
+            "-q",
+            "-e",
+            "-c",
+            &format!("exec '{}' --backend {BACKEND} {IN_ORDER}", example("idle_tree").display()),
+        ]);
         script.arg("/dev/null").stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut run = Run::start(script);
         run.wait_for("up");
@@ -179,6 +189,44 @@ fn interrupted_while_it_grows(to: To) {
     }
 }
 
+/// As a shell does it with a job (SIGTSTP, by Ctrl-Z), and as an administrator might (SIGSTOP): no actor is taken for
+/// failed because it stood still together with its parent.
+fn a_tree_that_is_stopped_and_continued_as_a_whole_goes_on() {
+    for stop in ["TSTP", "STOP"] {
+        for _ in 0..runs(10) {
+            let mut run = start(IN_ORDER);
+            let mut pids = vec![run.pid()];
+            loop {
+                let line = run.line().expect("the tree grows");
+                match line.split_once("(pid ") {
+                    Some((_, pid)) => pids.push(pid.trim_end_matches(')').parse().expect("a process id")),
+                    None => break assert_eq!(line, "up"),
+                }
+            }
+            signal_group(&run, stop);
+            pids.iter().for_each(|pid| wait_until_stopped(*pid));
+            signal_group(&run, "CONT");
+            interrupt(&run, To::Root);
+            let ended = run.finish();
+            assert_eq!(ended.lines, ORDERLY_END, "{stop}");
+            assert_interrupted(&ended);
+        }
+    }
+}
+
+/// Looks until it stands still. Nothing tells of it: it is nobody's child here.
+fn wait_until_stopped(pid: u32) {
+    let began = pleach::now();
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+        if stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T")) {
+            return;
+        }
+        assert!(pleach::now().saturating_duration_since(began) < GUARD, "it goes on: {stat}");
+        std::thread::yield_now();
+    }
+}
+
 fn a_failing_tree_ends_as_well() {
     for to in [To::Root, To::Group] {
         for reports in 1..=runs(10) {
@@ -220,6 +268,32 @@ fn leaves_that_do_not_heed_it_are_killed_by_their_parents() {
     let ended = run.finish();
     assert_eq!(ended.lines, ["ending", "2 started, 2 reaped, 2 terminated, 2 killed"]);
     assert_interrupted(&ended);
+}
+
+/// As a shell has it for a job in the background.
+fn an_ignored_one_stays_ignored() {
+    let ignores = |run: &Run| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", run.pid())).expect("it lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("the kernel says it");
+        u64::from_str_radix(line.trim(), 16).expect("a number") & 0b10 != 0
+    };
+    for ignored in [true, false] {
+        let mut command = Command::new("env");
+        let flag = if ignored { "--ignore-signal=INT" } else { "--default-signal=INT" };
+        command
+            .arg(flag)
+            .arg(example("idle_tree"))
+            .args(["--backend", BACKEND])
+            .args(IN_ORDER.split(' '))
+            .stderr(Stdio::piped());
+        let mut run = Run::start(command);
+        run.wait_for("up");
+        assert_eq!(ignores(&run), ignored);
+        run.signal(if ignored { Signal::KILL } else { Signal::INT });
+        let _ended = run.finish();
+        expect_strays_gone(GUARD).expect("all end because their links do");
+        assert_nothing_left();
+    }
 }
 
 fn a_program_that_fails_on_its_way_out_says_so_and_dies_by_it() {

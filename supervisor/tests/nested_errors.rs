@@ -146,7 +146,7 @@ fn bad_input_names_the_flag() {
         ("--runs 4294967296", "--runs"),
         ("--deadline 1.5", "--deadline"),
         ("--breadth", "--breadth"),
-        ("--backend exec", "--backend"),
+        ("--backend thread", "--backend"),
         ("--breadth 10 --depth 5", "--breadth"),
         ("--breadth 4000000000 --depth 4000000000", "--depth"),
         ("--deep 3", "--deep"),

@@ -165,13 +165,15 @@ fn killed_while_it_is_interrupted() {
     });
 }
 
+/// The root first and then parents before their children: whoever is not stopped would continue a child that is.
 fn killed_while_descendants_are_stopped() {
     rounds(20, |dice| {
         let mut run = Run::start(command("idle_tree", TREE));
         run.wait_for("up");
         let tree = below(run.pid());
-        for _ in 0..=dice.below(3) {
-            let one = dice.pick(&tree).expect("the tree is up");
+        let most = u64::try_from(tree.len()).expect("a few");
+        let stopped = 1 + usize::try_from(dice.below(most)).expect("a few");
+        for one in std::iter::once(run.pid()).chain(tree.into_iter().take(stopped)) {
             send(one, Signal::STOP).expect("nobody of the tree ends by itself");
             until_state(one, 'T');
         }

@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use support::{Run, assert_nothing_left, command, example, runs};
+use support::{BACKEND, Run, assert_nothing_left, command, example, runs};
 
 pleach::test_main!(
     #[limit(3600)]
@@ -59,7 +59,8 @@ fn each_way(start: impl Fn(&str) -> Run) {
 fn a_terminal() {
     each_way(|args| {
         let mut script = Command::new("script");
-        let line = format!("test -t 2 && exec '{}' {args}", example("nested_errors").display());
+        let line =
+            format!("test -t 2 && exec '{}' --backend {BACKEND} {args}", example("nested_errors").display());
         script.args(["-q", "-e", "-c", &line, "/dev/null"]);
         script.stdin(Stdio::null()).stderr(Stdio::piped());
         Run::start(script)
@@ -96,6 +97,7 @@ fn closed() {
         shell
             .args(["-c", r#"exec "$0" "$@" 2>&-"#])
             .arg(example("nested_errors"))
+            .args(["--backend", BACKEND])
             .args(args.split_whitespace());
         shell.stdin(Stdio::null());
         Run::start(shell)

@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn small() -> Limits {
-        Limits { frame: FrameLen::kib(64), in_flight: FrameLen::kib(100) }
+        Limits { frame: FrameLen::kib(64), in_flight: FrameLen::kib(100), ..Limits::default() }
     }
 
     #[test]

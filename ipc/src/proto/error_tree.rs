@@ -76,6 +76,13 @@ pub enum WireErrorKind {
         /// How.
         status: WireStatus,
     },
+    /// A process was stopped from outside (SIGSTOP): it was continued only to end.
+    Stopped {
+        /// Which.
+        pid: u32,
+        /// By which signal.
+        signal: i32,
+    },
     /// A process ended before it was up.
     DiedInBoot {
         /// What it had not yet said.
@@ -117,6 +124,13 @@ pub enum WireErrorKind {
     StaleHandle,
     /// A fork was asked for in a process with several threads.
     NotSingleThreaded,
+    /// The actor that was asked serves no endpoint of this name.
+    NoEndpoint {
+        /// The name.
+        endpoint: String,
+    },
+    /// The actor that was asked has ended without an answer; how it ended is told by its nursery.
+    Gone,
     /// Anything else; the message says it.
     Other,
 }

@@ -57,6 +57,8 @@ pub struct Limits {
     pub frame: FrameLen,
     /// How many bytes may wait to be written before a sender of data has to wait. Default 64 MiB.
     pub in_flight: FrameLen,
+    /// How many dialogs may be open at once. Default 65 536.
+    pub dialogs: u32,
 }
 
 impl Limits {
@@ -107,7 +109,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { frame: FrameLen::kib(16 * 1024), in_flight: FrameLen::kib(64 * 1024) }
+        Limits { frame: FrameLen::kib(16 * 1024), in_flight: FrameLen::kib(64 * 1024), dialogs: 65_536 }
     }
 }
 
@@ -148,7 +150,8 @@ mod tests {
         assert_eq!(tiny.checked().unwrap_err().what, "frame");
         let tight = Limits { in_flight: FrameLen::kib(1), ..Limits::default() };
         assert_eq!(tight.checked().unwrap_err().what, "in_flight");
-        let huge = Limits { frame: FrameLen::new(u32::MAX), in_flight: FrameLen::new(u32::MAX) };
+        let huge = FrameLen::new(u32::MAX);
+        let huge = Limits { frame: huge, in_flight: huge, ..Limits::default() };
         assert_eq!(huge.checked().unwrap_err().what, "frame");
     }
 }

@@ -8,6 +8,9 @@
 //!   run        │ ◄────────────── Started, Reaped, Progress ─────  │   of its descendants, relayed hop by hop
 //!              │ ─────────────── Cancel ────────────────────────► │   at most once per request
 //!              │ ◄────────────── CancelAck ─────────────────────  │   sent by the path on which it leaves
+//!   dialogs    │ ─────────────── Call ──────────────────────────► │   at most once per number
+//!              │ ─────────────── CallCancel ────────────────────► │   at most once per dialog
+//!              │ ◄── CallReturned │ CallFailed │ CallCancelled ─  │   exactly one, unless the actor ends first
 //!   end        │ ◄────────────── Return │ Failed ───────────────  │   exactly one
 //!              │ ◄────────────── Goodbye ───────────────────────  │   then it closes its side
 //! ```
@@ -28,7 +31,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The version of the wire format. Both ends must hold the same.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// The variant number of [`Message::LastWords`], which one function writes by hand.
 pub(crate) const LAST_WORDS_VARIANT: u8 = 11;
@@ -81,6 +84,44 @@ pub enum Message {
     Goodbye,
     /// The child failed before it was up, and why. Nothing follows.
     LastWords(LastWords),
+    /// Run this endpoint. To an actor whose role is [`Role::Once`] the first one is what it is there for, and its end is
+    /// the actor's own.
+    Call {
+        /// The number of the dialog: never used before on this connection.
+        dialog: u64,
+        /// The name of the endpoint.
+        endpoint: String,
+        /// Its argument, encoded; see [`crate::codec`].
+        #[serde(with = "clip::bytes")]
+        args: Vec<u8>,
+    },
+    /// The endpoint has returned.
+    CallReturned {
+        /// Of which dialog.
+        dialog: u64,
+        /// Its value, encoded.
+        #[serde(with = "clip::bytes")]
+        value: Vec<u8>,
+    },
+    /// The endpoint has failed, or there is none of that name.
+    CallFailed {
+        /// Of which dialog.
+        dialog: u64,
+        /// How.
+        error: WireError,
+    },
+    /// Stop this dialog.
+    CallCancel {
+        /// Which.
+        dialog: u64,
+        /// Why, and who asked.
+        cause: WireCause,
+    },
+    /// The dialog has stopped because of a [`Message::CallCancel`].
+    CallCancelled {
+        /// Which.
+        dialog: u64,
+    },
 }
 
 impl Message {
@@ -93,8 +134,15 @@ impl Message {
             | Message::Reaped(_)
             | Message::Cancel(_)
             | Message::CancelAck { .. }
+            | Message::CallCancel { .. }
+            | Message::CallCancelled { .. }
             | Message::Goodbye => Kind::Control,
-            Message::Progress { .. } | Message::Return { .. } | Message::Failed { .. } => Kind::Data,
+            Message::Progress { .. }
+            | Message::Return { .. }
+            | Message::Failed { .. }
+            | Message::Call { .. }
+            | Message::CallReturned { .. }
+            | Message::CallFailed { .. } => Kind::Data,
         }
     }
 
@@ -114,6 +162,11 @@ impl Message {
             Message::Failed { .. } => "Failed",
             Message::Goodbye => "Goodbye",
             Message::LastWords(_) => "LastWords",
+            Message::Call { .. } => "Call",
+            Message::CallReturned { .. } => "CallReturned",
+            Message::CallFailed { .. } => "CallFailed",
+            Message::CallCancel { .. } => "CallCancel",
+            Message::CallCancelled { .. } => "CallCancelled",
         }
     }
 }
@@ -162,6 +215,17 @@ pub struct Hello {
     pub threads: u32,
 }
 
+/// What an actor does between `Ready` and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// It runs a closure that it was born with.
+    Closure,
+    /// It runs the endpoint of its first [`Message::Call`], and ends with it.
+    Once,
+    /// It runs endpoints as they are called, until it is cancelled.
+    Serve,
+}
+
 /// What a new process is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
@@ -171,14 +235,18 @@ pub struct Spec {
     pub orphan_grace_ns: u64,
     /// How long a cancellation of its own subtree may take, in nanoseconds.
     pub cancel_ns: u64,
-    /// How long its own children may take from fork to `Ready`, in nanoseconds.
+    /// How long its own children may take from their making to `Ready`, in nanoseconds.
     pub boot_ns: u64,
+    /// How long a process of its own may take to die of SIGKILL before that is reported, in nanoseconds.
+    pub unkillable_ns: u64,
     /// Until when it has to be `Ready`: nanoseconds on CLOCK_MONOTONIC; `None`: its parent does not say.
     pub ready_by_ns: Option<u64>,
     /// What its connections may carry.
     pub limits: Limits,
     /// May it start actors of its own?
     pub may_spawn: bool,
+    /// What it is there for.
+    pub role: Role,
 }
 
 /// A process was started somewhere below.

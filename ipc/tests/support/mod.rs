@@ -8,7 +8,7 @@
 
 use pleach_ipc::proto::{
     Backend, BootPhase, Cancel, FrameLen, Hello, LastWords, Ledger, Limits, Message, Origin, PROTOCOL,
-    Reaped, Spec, Started, Why, WireCause, WireEnding, WireError, WireErrorKind, WireStatus, encoder,
+    Reaped, Role, Spec, Started, Why, WireCause, WireEnding, WireError, WireErrorKind, WireStatus, encoder,
 };
 use proptest::prelude::*;
 
@@ -38,9 +38,11 @@ pub(crate) fn spec() -> Spec {
         orphan_grace_ns: 500_000_000,
         cancel_ns: 5_000_000_000,
         boot_ns: 10_000_000_000,
+        unkillable_ns: 10_000_000_000,
         ready_by_ns: None,
         limits: Limits::default(),
         may_spawn: true,
+        role: Role::Closure,
     }
 }
 
@@ -116,6 +118,7 @@ fn kind() -> impl Strategy<Value = WireErrorKind> {
         (phase(), status(), proptest::option::of(words()))
             .prop_map(|(phase, status, last_words)| K::DiedInBoot { phase, status, last_words }),
         phase().prop_map(|phase| K::BootTimeout { phase }),
+        (any::<u32>(), any::<i32>()).prop_map(|(pid, signal)| K::Stopped { pid, signal }),
         Just(K::ChannelLost),
         cause().prop_map(|cause| K::Cancelled { cause }),
         Just(K::Group),
@@ -124,6 +127,8 @@ fn kind() -> impl Strategy<Value = WireErrorKind> {
         any::<u32>().prop_map(|pid| K::Unkillable { pid }),
         Just(K::StaleHandle),
         Just(K::NotSingleThreaded),
+        text().prop_map(|endpoint| K::NoEndpoint { endpoint }),
+        Just(K::Gone),
         Just(K::Other),
     ]
 }
@@ -156,6 +161,10 @@ pub(crate) fn tree() -> impl Strategy<Value = WireError> {
     })
 }
 
+fn role() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Closure), Just(Role::Once), Just(Role::Serve)]
+}
+
 pub(crate) fn message() -> impl Strategy<Value = Message> {
     let ending = prop_oneof![
         Just(WireEnding::Returned),
@@ -179,18 +188,20 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
                 threads,
             })
         }),
-        (text(), any::<(u64, u64, u64, Option<u64>, bool)>(), any::<(u32, u32)>()).prop_map(
-            |(path, x, (a, b))| {
-                let (orphan_grace_ns, cancel_ns, boot_ns, ready_by_ns, may_spawn) = x;
-                let limits = Limits { frame: FrameLen::new(a), in_flight: FrameLen::new(b) };
+        (text(), any::<(u64, u64, u64, u64, Option<u64>, bool)>(), any::<(u32, u32, u32)>(), role()).prop_map(
+            |(path, x, (a, b, dialogs), role)| {
+                let (orphan_grace_ns, cancel_ns, boot_ns, unkillable_ns, ready_by_ns, may_spawn) = x;
+                let limits = Limits { frame: FrameLen::new(a), in_flight: FrameLen::new(b), dialogs };
                 Message::Spec(Spec {
                     path,
                     orphan_grace_ns,
                     cancel_ns,
                     boot_ns,
+                    unkillable_ns,
                     ready_by_ns,
                     limits,
                     may_spawn,
+                    role,
                 })
             }
         ),
@@ -215,5 +226,11 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
         (tree(), ledger()).prop_map(|(error, ledger)| Message::Failed { error, ledger }),
         Just(Message::Goodbye),
         words().prop_map(Message::LastWords),
+        (any::<u64>(), text(), any::<Vec<u8>>())
+            .prop_map(|(dialog, endpoint, args)| Message::Call { dialog, endpoint, args }),
+        any::<(u64, Vec<u8>)>().prop_map(|(dialog, value)| Message::CallReturned { dialog, value }),
+        (any::<u64>(), tree()).prop_map(|(dialog, error)| Message::CallFailed { dialog, error }),
+        (any::<u64>(), cause()).prop_map(|(dialog, cause)| Message::CallCancel { dialog, cause }),
+        any::<u64>().prop_map(|dialog| Message::CallCancelled { dialog }),
     ]
 }

@@ -7,14 +7,14 @@
 //! ```
 //!
 //! Rules:
-//! * Only processes that were announced are signalled: a child that the program's own code has started is its own
-//!   business. A number counts together with its start time.
+//! * Only processes that were announced are signalled and reaped: a child that the program's own code has started is
+//!   its own business, and keeps its status. A number counts together with its start time.
 //! * A stray's children come here before it can be reaped, so when no stray is left none will come.
 
 use super::event::Event;
 use crate::config::Config;
 use pleach_executor::{now, sleep};
-use pleach_spawn::{Pid, Signal, children, no_children, reap_stranger, signal_descendant};
+use pleach_spawn::{Pid, Signal, children, no_children, reap_adopted, signal_descendant};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,9 +47,10 @@ impl AtLarge {
         let kill_at = now() + config.orphan_grace;
         let give_up_at = kill_at + config.unkillable;
         while !no_children() {
-            while reap_stranger().is_some() {}
-            let strays = self.strays();
-            if strays.is_empty() || now() >= give_up_at {
+            let mut strays = self.strays();
+            strays.retain(|stray| reap_adopted(*stray).is_none());
+            // The children of one that was reaped just now have come here: they are seen in the next turn.
+            if strays.is_empty() && self.strays().is_empty() || now() >= give_up_at {
                 return;
             }
             if now() >= kill_at {

@@ -1,4 +1,4 @@
-//! The life of a forked child, from the end of the prelude to `_exit`.
+//! The life of a child, from the end of the prelude to `_exit`, however it was made.
 //!
 //! ```text
 //!   prelude (pleach-spawn) ─► run { Hello ─► Spec ─► Ready ─► scope{ closure } ─► last message, flushed } ─► _exit
@@ -15,16 +15,18 @@
 
 use super::ActorId;
 use super::here::{Actor, Here};
+use super::serve::Serving;
 use crate::config::Config;
+use crate::endpoint::Registry;
 use crate::error::{Error, ErrorKind};
 use crate::wire::{self, Cause};
 use pleach_executor::{CancelScope, ScopeHandle, nursery, run, sleep};
-use pleach_ipc::proto::{
-    Backend, ChildBoot, ChildStep, Hello, Ledger, Limits, Message, PROTOCOL, Why, WireCause,
-};
+use pleach_ipc::proto::{Backend, ChildBoot, ChildStep, Hello, Ledger, Message, PROTOCOL, Why, WireCause};
 use pleach_ipc::{Channel, ChannelError};
-use pleach_spawn::{Born, Granted, Grants, Signal, Signals, Step, exit_now};
+use pleach_spawn::{Born, Signal, Signals, Step, exit_now};
 use std::future::{Future, poll_fn};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
@@ -40,27 +42,31 @@ const TOLD: i32 = 0;
 /// The exit status of one whose parent was gone before it could.
 const UNTOLD: i32 = 80;
 
-/// What a child is started with, besides what its parent's memory holds.
+/// What a child is started with, besides what its parent says in the `Spec`.
 pub(crate) struct Cradle {
     pub(crate) name: String,
+    /// The parent's, if the child inherits its memory.
     pub(crate) config: Config,
+    pub(crate) backend: Backend,
+    /// Which image it runs; 0 where it cannot be another than the parent's.
+    pub(crate) build: u64,
+    pub(crate) registry: Option<Rc<Registry>>,
 }
 
-/// Runs the child to its end and gives its exit status.
-pub(crate) fn live<G, F>(born: Born, cradle: Cradle, grants: Granted<G>, code: F) -> i32
+/// Runs the child to its end and gives its exit status. `adopt` takes over what was granted, `code` is what it is for.
+pub(crate) fn live<G, F>(born: Born, cradle: Cradle, adopt: impl FnOnce() -> io::Result<G>, code: F) -> i32
 where
-    G: Grants + 'static,
     F: AsyncFnOnce(Actor, G) -> Result<Vec<u8>, Error> + 'static,
 {
-    let last_panic = keep_panics();
+    let panics = Caught::listen();
     born.step(Step::Runtime);
-    run(async move {
+    let status = run(async move {
         let link = born.take_link().expect("taken once, here");
         let channel = match Channel::from_std(link.into()) {
             Ok(channel) => Rc::new(channel),
             Err(e) => return fail(&born, &e, "taking up the link"),
         };
-        let grants = match grants.adopt() {
+        let grants = match adopt() {
             Ok(grants) => grants,
             Err(e) => return fail(&born, &e, "adopting a grant"),
         };
@@ -68,15 +74,25 @@ where
             Ok(signals) => signals,
             Err(e) => return fail(&born, &e, "listening for signals"),
         };
-        let here = match boot(&born, &channel, &cradle).await {
+        let here = match boot(&born, &channel, &cradle, &panics).await {
             Booted::Running(here) => here,
             Booted::Cancelled(request) => return cancelled_in_boot(&channel, request).await,
             Booted::ParentGone => return UNTOLD,
             Booted::Failed(e, what) => return fail(&born, &e, what),
         };
-        let outcome = supervised(&here, signals, grants, code, &last_panic).await;
+        let outcome = supervised(&here, signals, grants, code, &panics).await;
         tell(&here, &channel, outcome).await
-    })
+    });
+    // What `print!` has left without a newline; after the last message, because the reader may have gone to sleep.
+    let _ = io::stdout().flush();
+    status
+}
+
+/// What a child does that was born with no code of its own: it serves the endpoints of its program.
+pub(crate) async fn serve(actor: Actor, given: Vec<OwnedFd>) -> Result<Vec<u8>, Error> {
+    actor.0.give(given);
+    let here = Rc::clone(&actor.0);
+    here.serving.run(actor).await
 }
 
 /// A boot that cannot go on: says why on the link, and gives the exit status that names the step.
@@ -96,16 +112,16 @@ enum Booted {
 }
 
 /// Hello, Spec, Ready.
-async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle) -> Booted {
+async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle, panics: &Caught) -> Booted {
     born.step(Step::Hello);
     let hello = Hello {
         protocol: PROTOCOL,
-        build: 0,
+        build: cradle.build,
         name: cradle.name.clone(),
         path: String::new(),
         pid: std::process::id(),
         start_time: pleach_spawn::start_time().unwrap_or(0),
-        backend: Backend::Fork,
+        backend: cradle.backend,
         fds: u32::try_from(pleach_spawn::open_fds().map_or(0, |fds| fds.len())).unwrap_or(u32::MAX),
         threads: u32::try_from(pleach_spawn::thread_count().unwrap_or(0)).unwrap_or(u32::MAX),
     };
@@ -127,10 +143,14 @@ async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle) -> Booted {
         boot: Duration::from_nanos(spec.boot_ns),
         cancel: Duration::from_nanos(spec.cancel_ns),
         orphan_grace: Duration::from_nanos(spec.orphan_grace_ns),
+        unkillable: Duration::from_nanos(spec.unkillable_ns),
+        limits: spec.limits,
         ..cradle.config
     };
     let id = ActorId::new(&cradle.name, &spec.path, std::process::id());
-    let here = Here::new(id, config, Some(Rc::clone(channel)));
+    let registry = cradle.registry.clone();
+    let serving = Serving::new(spec.role, registry.clone(), spec.limits, panics.clone());
+    let here = Here::new(id, config, Some(Rc::clone(channel)), registry, spec.may_spawn, serving);
     here.install();
     born.step(Step::Ready);
     // From here on it cannot speak for itself any more, only over the link.
@@ -156,14 +176,8 @@ enum Outcome {
     Cancelled(WireCause),
 }
 
-/// Runs the closure in a scope that the link and the signals can cancel.
-async fn supervised<G, F>(
-    here: &Rc<Here>,
-    signals: Signals,
-    grants: G,
-    code: F,
-    last_panic: &LastPanic,
-) -> Outcome
+/// Runs the actor's code in a scope that the link and the signals can cancel, beside what its parent calls.
+async fn supervised<G, F>(here: &Rc<Here>, signals: Signals, grants: G, code: F, panics: &Caught) -> Outcome
 where
     F: AsyncFnOnce(Actor, G) -> Result<Vec<u8>, Error>,
 {
@@ -176,11 +190,12 @@ where
         let mut why = None;
         let ended = scope
             .run(async |scope| {
-                let mut code = pin!(code(actor, grants));
-                let r = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(cx))) {
-                    Ok(Poll::Pending) => Poll::Pending,
-                    Ok(Poll::Ready(r)) => Poll::Ready(r),
-                    Err(payload) => Poll::Ready(Err(panicked(last_panic, payload))),
+                let r = nursery(async |dialogs| {
+                    // In this very poll, before the link is read: a child is first polled after this body waits.
+                    here.serving.attach(dialogs.handle());
+                    let r = panics.catch(code(actor, grants)).await;
+                    dialogs.cancel();
+                    r
                 })
                 .await;
                 why = scope.reason().map(|r| wire::cause_of(&r, here.id.path()));
@@ -208,6 +223,10 @@ async fn read_link(here: Rc<Here>, scope: ScopeHandle) -> Result<(), Error> {
                 here.request.set(Some(cancel.request));
                 scope.cancel_because(Cause::from_wire(cancel.cause));
             }
+            Ok(Some(Message::Call { dialog, endpoint, args })) => {
+                here.serving.call(&here, dialog, endpoint, args)
+            }
+            Ok(Some(Message::CallCancel { dialog, cause })) => here.serving.cancel(dialog, cause),
             Ok(Some(_)) => {
                 // The parent is of our own image and sends nothing else; one that does is no parent to obey.
                 scope.cancel_because(Cause::arc("", Why::ParentLost));
@@ -247,7 +266,7 @@ async fn heed_signals(here: Rc<Here>, mut signals: Signals, scope: ScopeHandle) 
 /// Sends the last message.
 async fn tell(here: &Rc<Here>, channel: &Rc<Channel>, outcome: Outcome) -> i32 {
     let ledger = here.books();
-    let budget = Limits::default().error_budget();
+    let budget = here.config.limits.error_budget();
     let failed = |e: Error| Message::Failed { error: e.at(&here.id).into_tree().bounded(budget), ledger };
     let last = match (outcome, here.request.get()) {
         (Outcome::Returned(value), _) => Message::Return { value, ledger },
@@ -275,22 +294,40 @@ async fn say(channel: &Channel, message: &Message) -> Result<(), ChannelError> {
     channel.flush().await
 }
 
-/// Replaces the inherited hook, which belongs to the parent's program, by one that keeps the panic for the parent.
-fn keep_panics() -> LastPanic {
-    let last: LastPanic = Arc::default();
-    let keep = Arc::clone(&last);
-    std::mem::forget(std::panic::take_hook());
-    std::panic::set_hook(Box::new(move |info| {
-        let text = info.payload_as_str().unwrap_or("a payload that is no text").to_owned();
-        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some((text, place));
-    }));
-    last
-}
+/// Panics of user code, kept by a hook and made into errors.
+#[derive(Clone, Default)]
+pub(crate) struct Caught(LastPanic);
 
-fn panicked(last: &LastPanic, payload: Box<dyn std::any::Any + Send>) -> Error {
-    // A payload's destructor may panic as well.
-    std::mem::forget(payload);
-    let (text, location) = last.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-    Error::of(ErrorKind::Panicked { location: Some(location) }, text)
+impl Caught {
+    /// Replaces the hook, which is inherited from the parent's program, by one that keeps the panic for the parent.
+    fn listen() -> Self {
+        let last = LastPanic::default();
+        let keep = Arc::clone(&last);
+        std::mem::forget(std::panic::take_hook());
+        std::panic::set_hook(Box::new(move |info| {
+            let text = info.payload_as_str().unwrap_or("a payload that is no text").to_owned();
+            let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+            *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some((text, place));
+        }));
+        Caught(last)
+    }
+
+    /// Runs user code; its panic is its error.
+    pub(crate) async fn catch<T>(&self, code: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let mut code = pin!(code);
+        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(r)) => Poll::Ready(r),
+            Err(payload) => Poll::Ready(Err(self.panicked(payload))),
+        })
+        .await
+    }
+
+    fn panicked(&self, payload: Box<dyn std::any::Any + Send>) -> Error {
+        // A payload's destructor may panic as well.
+        std::mem::forget(payload);
+        let (text, location) =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        Error::of(ErrorKind::Panicked { location: Some(location) }, text)
+    }
 }

@@ -10,16 +10,21 @@
 //! * **Books**: every process made is counted where it was made, and every process reaped where it was reaped; what
 //!   is counted below comes up with the final message. So the root can tell whether all were reaped by their parents.
 
+use super::boot::Caught;
 use super::event::Event;
 use super::id::ActorId;
+use super::serve::Serving;
 use crate::config::Config;
+use crate::endpoint::Registry;
 use crate::wire;
 use pleach_executor::{Instant, low_level};
 use pleach_ipc::Channel;
-use pleach_ipc::proto::Ledger;
+use pleach_ipc::proto::{Ledger, Limits, Role};
+use pleach_spawn::Stops;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::rc::Rc;
+use std::os::fd::OwnedFd;
+use std::rc::{Rc, Weak};
 
 /// Called for every event of the tree below.
 pub(crate) type Observer = Rc<dyn Fn(&Event)>;
@@ -29,24 +34,55 @@ pub(crate) struct Here {
     pub(crate) config: Config,
     /// The link to the parent; `None` at a root.
     pub(crate) link: Option<Rc<Channel>>,
+    /// What actors can be started with by name; `None` outside a [`Program`](crate::Program).
+    pub(crate) registry: Option<Rc<Registry>>,
+    /// May it start actors of its own?
+    pub(crate) may_spawn: bool,
+    /// What it does for its parent.
+    pub(crate) serving: Serving,
+    /// Descriptors that its parent gave it.
+    given: RefCell<Vec<OwnedFd>>,
     /// By when this actor and all below it are to be gone, once somebody has said so.
     pub(crate) deadline: Cell<Option<Instant>>,
     /// The parent's cancel that this actor is to answer, once one has come.
     pub(crate) request: Cell<Option<u64>>,
     books: Cell<Ledger>,
     observers: RefCell<Vec<Observer>>,
+    /// Shared by the watches over all children, and gone with the last of them.
+    stops: RefCell<Weak<Stops>>,
+    /// The fork epoch it belongs to: in a forked child an inherited one tells nobody anything.
+    epoch: u64,
 }
 
 impl Here {
-    pub(crate) fn new(id: ActorId, config: Config, link: Option<Rc<Channel>>) -> Rc<Self> {
+    /// A root: nobody's child.
+    pub(crate) fn root(id: ActorId, config: Config, registry: Option<Rc<Registry>>) -> Rc<Self> {
+        let serving = Serving::new(Role::Closure, None, Limits::default(), Caught::default());
+        Self::new(id, config, None, registry, true, serving)
+    }
+
+    pub(crate) fn new(
+        id: ActorId,
+        config: Config,
+        link: Option<Rc<Channel>>,
+        registry: Option<Rc<Registry>>,
+        may_spawn: bool,
+        serving: Serving,
+    ) -> Rc<Self> {
         Rc::new(Here {
             id,
             config,
             link,
+            registry,
+            may_spawn,
+            serving,
+            given: RefCell::default(),
             deadline: Cell::new(None),
             request: Cell::new(None),
             books: Cell::new(Ledger::default()),
             observers: RefCell::default(),
+            stops: RefCell::default(),
+            epoch: low_level::epoch(),
         })
     }
 
@@ -64,6 +100,22 @@ impl Here {
         self.books.get()
     }
 
+    pub(crate) fn give(&self, given: Vec<OwnedFd>) {
+        *self.given.borrow_mut() = given;
+    }
+
+    /// What tells of stopped children. `None` where SIGCHLD belongs to somebody else: then a stopped actor shows only by
+    /// what it fails to do.
+    pub(crate) fn stops(&self) -> Option<Rc<Stops>> {
+        let mut shared = self.stops.borrow_mut();
+        if let Some(stops) = shared.upgrade() {
+            return Some(stops);
+        }
+        let stops = Rc::new(Stops::listen().ok()?);
+        *shared = Rc::downgrade(&stops);
+        Some(stops)
+    }
+
     fn observe(&self, observer: Observer) -> Observer {
         self.observers.borrow_mut().push(Rc::clone(&observer));
         observer
@@ -71,6 +123,9 @@ impl Here {
 
     /// Tells this process' observers, and the parent.
     pub(crate) fn tell(&self, event: &Event) {
+        if self.epoch != low_level::epoch() {
+            return;
+        }
         let observers = self.observers.borrow().clone();
         for o in observers {
             o(event);
@@ -85,7 +140,7 @@ impl Here {
 /// The actor this process is. A process that is no child of a tree is the root of its own.
 pub(crate) fn here() -> Rc<Here> {
     low_level::local::<Here>().unwrap_or_else(|| {
-        let here = Here::new(ActorId::root("root"), Config::default(), None);
+        let here = Here::root(ActorId::root("root"), Config::default(), None);
         here.install();
         here
     })
@@ -112,7 +167,8 @@ impl Actor {
         &self.0.id
     }
 
-    /// Tells the parent, and every ancestor's observer, something. Best effort: it is never waited for.
+    /// Tells the parent, and every ancestor's observer, something. Best effort: it is never waited for. In a child, on an
+    /// `Actor` that its closure has captured, it tells nobody: that is another process.
     pub fn note(&self, text: impl Into<String>) {
         self.0.tell(&Event::Note { path: self.0.id.path().to_owned(), text: text.into() });
     }
@@ -125,9 +181,19 @@ impl Actor {
     }
 
     /// Calls `observer` for every event of the tree below, until the guard goes.
+    ///
+    /// It is called by the task that watches over an actor: an observer that panics is a failure of that actor's nursery,
+    /// and the actor is killed.
     #[must_use = "dropping the guard ends the observation"]
     pub fn observe(&self, observer: impl Fn(&Event) + 'static) -> Observation {
         Observation { here: Rc::clone(&self.0), observer: self.0.observe(Rc::new(observer)) }
+    }
+
+    /// The descriptors that its parent gave it with [`Start::give`](crate::Start::give), in that order. Once; later calls
+    /// give none. Those that nobody takes are closed when the actor ends.
+    #[must_use]
+    pub fn take_given(&self) -> Vec<OwnedFd> {
+        self.0.given.take()
     }
 
     /// The limits it was started with.

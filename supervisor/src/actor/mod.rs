@@ -2,13 +2,16 @@
 //!
 //! * `id.rs`: who it is. `here.rs`: what this process knows of itself. `event.rs`: what is told about a tree.
 //! * `boot.rs`: the life of a child, from its first step to `_exit`. `at_large.rs`: those that lost their parent.
-//! * `watch.rs`: a child's life as its parent sees it; `verdict.rs`: what came of it, as a pure decision.
+//! * `serve.rs`: what a child does for its parent.
+//! * `watch.rs`: a child's life as its parent sees it; `custody.rs`: its process, until it is reaped; `verdict.rs`: what came of it, as a pure decision.
 
 pub(crate) mod at_large;
 pub(crate) mod boot;
+mod custody;
 mod event;
 pub(crate) mod here;
 mod id;
+mod serve;
 mod verdict;
 pub(crate) mod watch;
 

@@ -15,6 +15,7 @@ use super::event::Ending;
 use crate::error::{Error, ErrorKind};
 use crate::teardown::Rung;
 use pleach_ipc::proto::{BootPhase, LastWords, WireCause, WireStatus};
+use pleach_spawn::Signal;
 
 /// The last message of an actor.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) enum Stopped {
     Cancelled(WireCause),
     BootTimeout,
     ChannelLost,
+    /// Somebody had stopped it, by this signal.
+    StoodStill(Signal),
     /// It broke the protocol, and how.
     Protocol(String),
 }
@@ -88,6 +91,7 @@ pub(crate) fn decide(seen: Seen) -> Verdict {
                 "it closed its link and lived on; it was stopped".to_owned(),
             );
         }
+        (_, Stopped::StoodStill(signal)) => return stood_still(seen.pid, *signal, status),
         (Some(Final::Acknowledged), Stopped::No) => {
             return died(ErrorKind::Protocol, "it acknowledged a cancel that nobody had sent".to_owned());
         }
@@ -114,6 +118,15 @@ pub(crate) fn decide(seen: Seen) -> Verdict {
             died(ErrorKind::Died { pid: seen.pid, status }, format!("died without a last message: {status}"))
         }
     }
+}
+
+/// Whatever it did after it had been continued: that it stood still is what happened first.
+fn stood_still(pid: u32, signal: Signal, status: WireStatus) -> Verdict {
+    let text = match status {
+        WireStatus::Exited(0) => format!("it was stopped by {signal}, and was continued only to end"),
+        status => format!("it was stopped by {signal}; in the end: {status}"),
+    };
+    died(ErrorKind::Stopped { pid, signal: signal.as_raw() }, text)
 }
 
 fn died(kind: ErrorKind, text: String) -> Verdict {
@@ -162,6 +175,25 @@ mod tests {
     fn a_value_counts_although_the_process_had_to_be_killed_after_it() {
         let last = Some(Final::Returned(vec![1]));
         assert!(matches!(decide(seen(last, KILLED, Stopped::No, Rung::Killed)), Verdict::Returned(_)));
+    }
+
+    #[test]
+    fn a_stop_from_outside_is_named_however_it_ended_unless_it_had_something_to_say() {
+        let stood_still =
+            |last, status| decide(seen(last, status, Stopped::StoodStill(Signal::STOP), Rung::Killed));
+        for (last, status) in [
+            (Some(Final::Acknowledged), WireStatus::Exited(0)),
+            (None, KILLED),
+            (None, WireStatus::Exited(0)),
+        ] {
+            let v = stood_still(last, status);
+            let stopped = ErrorKind::Stopped { pid: 7, signal: 19 };
+            assert!(matches!(v, Verdict::Failed(e, Ending::Died) if *e.kind() == stopped));
+        }
+        let v = stood_still(Some(Final::Returned(vec![1])), WireStatus::Exited(0));
+        assert!(matches!(v, Verdict::Returned(_)));
+        let v = stood_still(Some(Final::Failed(Error::msg("mine"))), WireStatus::Exited(0));
+        assert!(matches!(v, Verdict::Failed(e, _) if e.message() == "mine"));
     }
 
     #[test]

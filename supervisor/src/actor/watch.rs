@@ -10,28 +10,31 @@
 //! * The pidfd says *dead*, the end of the link says *no more messages*; concluded is on both. A dead child's link
 //!   is drained first, so a result sent right before the exit counts.
 //! * From the first rung of the ladder on the loop is shielded: it ends because the process ends.
+//! * A child that stands still (SIGSTOP) has failed as well: it is asked to end, and continued so that it can.
 //! * A link that takes no more is no news: what the child had said before it went is still to be read. Only the end of
 //!   the receiving side is the end of the link.
 //! * The loop routes. It never awaits a full queue or a handler.
 
-use super::event::{Ending, Event};
+use super::custody::Custody;
+use super::event::Ending;
 use super::here::Here;
 use super::id::ActorId;
 use super::verdict::{Final, Seen, Stopped, Verdict, decide};
 use crate::config::Config;
 use crate::error::Error;
+use crate::line::{Answer, Line};
 use crate::teardown::{Action, DYING, Ladder, Rung, hand_down};
 use crate::wire;
 use pleach_executor::{CancelScope, Cancelled, Instant, Reason, ScopeHandle, check, now, sleep_until};
 use pleach_ipc::proto::{
-    Backend, BootPhase, Expected, LastWords, Ledger, Limits, Message, ParentBoot, ParentStep, ProtocolError,
+    Backend, BootPhase, Expected, LastWords, Ledger, Message, ParentBoot, ParentStep, ProtocolError, Role,
     Spec, Why, WireCause,
 };
-use pleach_ipc::{Channel, ChannelError, DrainEnd};
-use pleach_spawn::{Process, Signal};
+use pleach_ipc::{ChannelError, DrainEnd};
+use pleach_spawn::{Process, Signal, Stops};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -86,19 +89,50 @@ enum Step {
     Message(Message),
     LinkEnded(Option<ChannelError>),
     Exited,
+    /// Children have been found stopped, so often by now.
+    Stops(u64),
     Time,
     Cancelled(Cancelled),
+}
+
+/// Waits until children have been found stopped more than `seen` times; for ever where nothing tells.
+async fn stops_since(stops: Option<&Stops>, seen: u64) -> Result<u64, Cancelled> {
+    match stops {
+        Some(stops) => stops.since(seen).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A process that has just been made, and what it is to become.
+pub(crate) struct Newborn {
+    pub(crate) id: ActorId,
+    pub(crate) config: Config,
+    pub(crate) backend: Backend,
+    /// The image it must run, where it could be another.
+    pub(crate) build: Option<u64>,
+    pub(crate) role: Role,
+    pub(crate) may_spawn: bool,
+    pub(crate) process: Process,
+    pub(crate) stops: Option<Rc<Stops>>,
+    pub(crate) line: Rc<Line>,
+    /// To be sent as soon as it is up.
+    pub(crate) first: Option<Message>,
+    /// Called when it is up.
+    pub(crate) ready: Box<dyn Fn()>,
+    /// The scope of this actor alone: cancelled by its handle.
+    pub(crate) own: ScopeHandle,
 }
 
 pub(crate) struct Watch {
     here: Rc<Here>,
     shared: Rc<Shared>,
     id: ActorId,
-    start_time: u64,
     config: Config,
-    process: Process,
-    channel: Channel,
-    ready: Rc<dyn Fn()>,
+    process: Custody,
+    stops: Option<Rc<Stops>>,
+    line: Rc<Line>,
+    first: Option<Message>,
+    ready: Box<dyn Fn()>,
     boot: ParentBoot,
     link_open: bool,
     exited: bool,
@@ -106,8 +140,9 @@ pub(crate) struct Watch {
     last_words: Option<LastWords>,
     stopped: Stopped,
     ladder: Option<Ladder>,
-    /// The scope of this actor alone: cancelled by its handle.
     own: ScopeHandle,
+    /// By when it has to be up.
+    ready_by: Instant,
     /// When the ladder ends.
     deadline: Option<Instant>,
     /// The next moment at which something is due without any event.
@@ -115,39 +150,32 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    #[expect(clippy::too_many_arguments, reason = "all that a child is made of, once")]
-    pub(crate) fn new(
-        here: Rc<Here>,
-        shared: Rc<Shared>,
-        id: ActorId,
-        config: Config,
-        process: Process,
-        channel: Channel,
-        ready: Rc<dyn Fn()>,
-        own: ScopeHandle,
-    ) -> Self {
-        let ready_by = now() + config.boot;
-        let expected = Expected { backend: Backend::Fork, pid: Some(id.pid()), build: None };
+    pub(crate) fn new(here: Rc<Here>, shared: Rc<Shared>, newborn: Newborn) -> Self {
+        let Newborn { id, config, backend, build, role, may_spawn, process, stops, line, first, ready, own } =
+            newborn;
+        let (ready_by, said_hello_by) = (now() + config.boot, now() + config.handshake);
+        let expected = Expected { backend, pid: Some(id.pid()), build };
         let spec = Spec {
             path: id.path().to_owned(),
             orphan_grace_ns: wire::nanos(config.orphan_grace),
             cancel_ns: wire::nanos(config.cancel),
             boot_ns: wire::nanos(config.boot),
+            unkillable_ns: wire::nanos(config.unkillable),
             ready_by_ns: Some(ready_by.as_nanos()),
-            limits: Limits::default(),
-            may_spawn: true,
+            limits: config.limits,
+            may_spawn,
+            role,
         };
-        let start_time = process.start_time().unwrap_or(0);
-        here.count(|b| b.started += 1);
-        here.tell(&Event::Started { actor: id.clone(), start_time });
+        let process = Custody::new(Rc::clone(&here), id.clone(), process);
         Watch {
             here,
             shared,
             id,
-            start_time,
             config,
             process,
-            channel,
+            stops,
+            line,
+            first,
             ready,
             boot: ParentBoot::new(expected, spec),
             link_open: true,
@@ -158,7 +186,8 @@ impl Watch {
             ladder: None,
             own,
             deadline: None,
-            due: Some(ready_by),
+            due: Some(ready_by.min(said_hello_by)),
+            ready_by,
         }
     }
 
@@ -172,6 +201,10 @@ impl Watch {
         let scope = CancelScope::new();
         let seen: Result<Option<()>, Cancelled> = scope
             .run(async |scope| {
+                // One wait for the whole life: who waits first may hold the lead of all who wait.
+                let stops = self.stops.clone();
+                let mut count = 0;
+                let mut stopped = pin!(stops_since(stops.as_deref(), count));
                 while !self.exited || self.link_open {
                     if self.climb_down() == Some(Action::Report) {
                         break;
@@ -180,13 +213,20 @@ impl Watch {
                         self.drain();
                         continue;
                     }
-                    match self.next().await {
+                    match self.next(stopped.as_mut()).await {
                         Step::Message(m) => self.message(m),
                         Step::LinkEnded(e) => self.link_ended(e),
                         Step::Exited => self.exited = true,
+                        Step::Stops(n) => {
+                            count = n;
+                            stopped.set(stops_since(stops.as_deref(), count));
+                            self.look_for_a_stop();
+                        }
                         Step::Time => self.time(),
                         Step::Cancelled(c) => {
                             scope.set_shield(true);
+                            // It may be the wait that was cancelled.
+                            stopped.set(stops_since(stops.as_deref(), count));
                             self.cancelled(c);
                         }
                     }
@@ -199,8 +239,12 @@ impl Watch {
     }
 
     /// Waits for the next thing to happen.
-    async fn next(&self) -> Step {
-        let mut message = pin!(self.channel.recv());
+    async fn next(&self, mut stopped: Pin<&mut impl Future<Output = Result<u64, Cancelled>>>) -> Step {
+        // Before the messages: a child that never ends talking is not up either.
+        if self.ladder.is_none() && self.due.is_some_and(|due| due <= now()) {
+            return Step::Time;
+        }
+        let mut message = pin!(self.line.channel.recv());
         let mut exit = pin!(self.process.exited());
         let mut time = pin!(sleep_until(self.due.unwrap_or(Instant::MAX)));
         poll_fn(|cx| {
@@ -215,6 +259,11 @@ impl Watch {
             }
             match exit.as_mut().poll(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Step::Exited),
+                Poll::Ready(Err(c)) => return Poll::Ready(Step::Cancelled(c)),
+                Poll::Pending => {}
+            }
+            match stopped.as_mut().poll(cx) {
+                Poll::Ready(Ok(count)) => return Poll::Ready(Step::Stops(count)),
                 Poll::Ready(Err(c)) => return Poll::Ready(Step::Cancelled(c)),
                 Poll::Pending => {}
             }
@@ -235,6 +284,11 @@ impl Watch {
             Message::Failed { error, ledger } => self.ended(Final::Failed(Error::from_tree(error)), ledger),
             Message::CancelAck { ledger, .. } => self.ended(Final::Acknowledged, ledger),
             Message::Goodbye => {}
+            Message::CallReturned { dialog, value } => self.answered(dialog, Answer::Returned(value)),
+            Message::CallFailed { dialog, error } => {
+                self.answered(dialog, Answer::Failed(Error::from_tree(error)))
+            }
+            Message::CallCancelled { dialog } => self.answered(dialog, Answer::Cancelled),
             other => {
                 let name = other.name();
                 match wire::event_from(other) {
@@ -245,16 +299,31 @@ impl Watch {
         }
     }
 
+    fn answered(&mut self, dialog: u64, answer: Answer) {
+        if !self.line.answer(dialog, answer) {
+            self.protocol_error(format!(
+                "dialog {dialog} was answered, and not asked for or answered before"
+            ));
+        }
+    }
+
     fn boot_message(&mut self, m: Message) {
         match self.boot.handle(m) {
             Ok(ParentStep::Greet(_, spec)) => {
+                if self.ladder.is_none() {
+                    self.due = Some(self.ready_by);
+                }
                 // Refused: as in `ask`.
-                let _ = self.channel.try_send_now(&Message::Spec(spec));
+                let _ = self.line.channel.try_send_now(&Message::Spec(spec));
             }
             Ok(ParentStep::Running) => {
-                self.channel.open(Limits::default());
+                self.line.channel.open(self.line.limits);
                 if self.ladder.is_none() {
                     self.due = None;
+                }
+                if let Some(first) = self.first.take() {
+                    // Refused: as in `ask`. It fits, and nothing else waits to be written.
+                    let _ = self.line.channel.try_send_now(&first);
                 }
                 (self.ready)();
             }
@@ -314,6 +383,19 @@ impl Watch {
         }
     }
 
+    /// Some child was found stopped: if it is this one, it has failed. What a terminal stops (Ctrl-Z) it continues, and
+    /// is no failure.
+    fn look_for_a_stop(&mut self) {
+        if self.exited {
+            return;
+        }
+        if self.ladder.is_some() {
+            self.let_go_on();
+        } else if self.process.stopped_by() == Some(Signal::STOP) {
+            self.stop(Stopped::StoodStill(Signal::STOP));
+        }
+    }
+
     fn cancelled(&mut self, c: Cancelled) {
         let cause = self.shared.cause(&self.here, c.reason());
         // The level reports it again when the loop is over.
@@ -351,11 +433,14 @@ impl Watch {
             let action = self.ladder.as_mut()?.next(now());
             match action {
                 Action::Ask => self.ask(),
+                // The end of its link was the first that was seen of its own death, and the rest is slow to come.
+                Action::Terminate if !self.link_open && self.process.is_ending() => {}
                 Action::Terminate => {
                     // A process that is gone already cannot be signalled: its exit is on the way.
                     if self.process.signal(Signal::TERM).is_ok() && !self.exited {
                         self.here.count(|b| b.term += 1);
                     }
+                    self.let_go_on();
                 }
                 Action::Kill => {
                     if self.process.signal(Signal::KILL).is_ok() && !self.exited {
@@ -386,12 +471,20 @@ impl Watch {
             return self.lose_link();
         }
         // Refused means that the child's end is closed: the receiving side finds that out, after what it has sent.
-        let _ = self.channel.try_send_now(&cancel);
+        let _ = self.line.channel.try_send_now(&cancel);
+        self.let_go_on();
+    }
+
+    /// A process that stands still can neither read nor end: whatever it was told to do, it goes on to do it.
+    fn let_go_on(&self) {
+        if self.process.stopped_by().is_some() {
+            let _ = self.process.signal(Signal::CONT);
+        }
     }
 
     /// The process is dead: takes what it has left in the link.
     fn drain(&mut self) {
-        let drained = self.channel.drain();
+        let drained = self.line.channel.drain();
         for m in drained.messages {
             self.message(m);
         }
@@ -402,10 +495,7 @@ impl Watch {
     }
 
     fn conclude(mut self) -> Result<Option<Vec<u8>>, Error> {
-        let status = if self.exited { self.process.try_reap().map(wire::status_to) } else { None };
-        if status.is_some() {
-            self.here.count(|b| b.reaped += 1);
-        }
+        let status = if self.exited { self.process.try_reap() } else { None };
         let seen = Seen {
             pid: self.id.pid(),
             boot: self.booting(),
@@ -424,12 +514,7 @@ impl Watch {
             }
             Verdict::Cancelled(cause) => (wire::ending_of(cause), Ok(None)),
         };
-        self.here.tell(&Event::Ended {
-            actor: self.id.clone(),
-            start_time: self.start_time,
-            status: status.unwrap_or(pleach_ipc::proto::WireStatus::Unknown),
-            ending,
-        });
+        self.process.release(status, ending);
         match outcome {
             Ok(None) => {
                 check()?;

@@ -52,10 +52,24 @@ pub(crate) fn example(name: &str) -> PathBuf {
     path
 }
 
-/// The example with these arguments, separated by blanks.
+/// The backend that this target is about: every file is compiled once for each, and the name of the target says for
+/// which.
+pub(crate) const BACKEND: &str = {
+    let name = env!("CARGO_CRATE_NAME").as_bytes();
+    match name.split_at(name.len().saturating_sub(5)) {
+        (_, b"_exec") => "exec",
+        _ => "fork",
+    }
+};
+
+/// The example on this target's [`BACKEND`], with these arguments, separated by blanks.
 pub(crate) fn command(name: &str, args: &str) -> Command {
     let mut command = Command::new(example(name));
-    command.args(args.split_whitespace()).stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(["--backend", BACKEND])
+        .args(args.split_whitespace())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 

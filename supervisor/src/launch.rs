@@ -1,0 +1,265 @@
+//! From an order for an actor to its watch: check, make the process by its backend, hand it over.
+//!
+//! ```text
+//!   nursery.rs ─ Order { who, how, role } ─► allowed? ─► Lift ─┬─ Fork: closure, or the endpoints of this memory
+//!                                                              └─ Exec: the program again, diverted in main
+//!                                                                    └─► Forked { process, link } ─► watch.rs
+//! ```
+//!
+//! Rules:
+//! * What a backend cannot do is a typed error before anything is made, never silently something else.
+//! * Everything after "there is a process with one end of a socketpair" is the same for all backends.
+
+use crate::actor::boot::{self, Cradle};
+use crate::actor::here::{Actor, Here};
+use crate::actor::watch::{Newborn, Shared, Watch};
+use crate::actor::{ActorId, Ending, Event};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+use crate::line::Line;
+use crate::nursery::Up;
+use crate::start::{Backend, Start};
+use crate::wire;
+use pleach_executor::ScopeHandle;
+use pleach_ipc::proto::{Backend as Made, Limits, Message, Role, WireStatus, encoder, last_words};
+use pleach_ipc::{Channel, codec};
+use pleach_spawn::{Born, Forked, Granted, Grants, Plan, SpawnError};
+use serde::Serialize;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// The longest name of an actor, and the longest path, in bytes: both have to fit the messages of a boot.
+const LONGEST_NAME: usize = 255;
+const LONGEST_PATH: usize = 32 * 1024;
+
+/// An actor that is wanted.
+pub(crate) struct Order {
+    pub(crate) here: Rc<Here>,
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) config: Config,
+    pub(crate) role: Role,
+    pub(crate) start: Start,
+    pub(crate) up: Rc<Up>,
+    /// The scope of this actor alone.
+    pub(crate) own: ScopeHandle,
+}
+
+/// The call that a one-shot actor is there for.
+pub(crate) struct First {
+    endpoint: &'static str,
+    call: Message,
+}
+
+impl First {
+    /// Encoded before there is a process: what does not fit starts none.
+    pub(crate) fn new<A: Serialize>(
+        endpoint: &'static str,
+        args: &A,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let args = codec::encode(args).map_err(Error::new)?;
+        let call = Message::Call { dialog: 1, endpoint: endpoint.to_owned(), args };
+        if let Err(e) = encoder::frame(&call, limits, &mut Vec::new()) {
+            let text = format!("the argument of {endpoint} does not fit a message: {e}");
+            return Err(Error::of(ErrorKind::Protocol, text));
+        }
+        Ok(First { endpoint, call })
+    }
+}
+
+/// A closure and what it is granted.
+pub(crate) struct Forkable<G, F> {
+    pub(crate) grants: G,
+    pub(crate) code: F,
+}
+
+/// What a process is made of.
+pub(crate) struct Lift {
+    plan: Plan,
+    cradle: Cradle,
+    given: Vec<OwnedFd>,
+}
+
+impl Lift {
+    /// By fork, with this closure as its code.
+    pub(crate) async fn fork_closure<T, G, F>(self, born_with: Forkable<G, F>) -> Result<Forked, SpawnError>
+    where
+        T: Serialize + 'static,
+        G: Grants + 'static,
+        F: AsyncFnOnce(Actor, G) -> Result<T, Error> + 'static,
+    {
+        let Lift { plan, cradle, given } = self;
+        let Forkable { grants, code } = born_with;
+        let entry = move |born: Born, granted: Granted<(G, Vec<OwnedFd>)>| {
+            boot::live(
+                born,
+                cradle,
+                || granted.adopt(),
+                async move |actor, (grants, given)| {
+                    actor.0.give(given);
+                    let value = code(actor, grants).await?;
+                    codec::encode(&value).map_err(Error::new)
+                },
+            )
+        };
+        pleach_spawn::fork(plan, (grants, given), entry).await
+    }
+
+    /// By the backend that was chosen, to serve endpoints.
+    pub(crate) async fn endpoints(self) -> Result<Forked, SpawnError> {
+        let Lift { plan, cradle, given } = self;
+        match (cradle.backend, cradle.registry.clone()) {
+            (Made::Exec, Some(registry)) => {
+                let image = registry.image().map_err(|error| SpawnError::System { step: "image", error })?;
+                pleach_spawn::exec(plan, image, given).await
+            }
+            _ => {
+                let entry = move |born: Born, granted: Granted<Vec<OwnedFd>>| {
+                    boot::live(born, cradle, || granted.adopt(), boot::serve)
+                };
+                pleach_spawn::fork(plan, given, entry).await
+            }
+        }
+    }
+}
+
+impl Order {
+    /// From here to the reaped process. Returns the actor's value, encoded.
+    pub(crate) async fn carry_out(
+        self,
+        first: Option<First>,
+        lift: impl AsyncFnOnce(Lift) -> Result<Forked, SpawnError>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let Order { here, shared, config, role, start, up, own } = self;
+        let path = here.id.child_path(&start.name);
+        let backend = match allowed(&here, role, &start, &path, &config, first.as_ref()) {
+            Ok(backend) => backend,
+            Err((kind, text)) => {
+                let text = format!("{} cannot start {}: {text}", here.id.path(), start.name);
+                return Err(not_made(&here, &ActorId::new(&start.name, &path, 0), kind, text));
+            }
+        };
+        let mut plan = Plan::new(&start.name).last_words(last_words);
+        if let Some((step, fault)) = start.fault {
+            plan = plan.fault(step, fault);
+        }
+        if !start.death_signal {
+            plan = plan.without_death_signal();
+        }
+        let registry = here.registry.clone();
+        let build = match backend {
+            Made::Exec => registry.as_ref().and_then(|r| r.image().ok()).map_or(0, |image| image.build()),
+            _ => 0,
+        };
+        let cradle = Cradle { name: start.name.clone(), config, backend, build, registry };
+        // Before there is a child that could be stopped.
+        let stops = here.stops();
+        let made = match lift(Lift { plan, cradle, given: start.given }).await {
+            Ok(made) => made,
+            Err(e) => return Err(not_started(e, &here, &shared, &start.name, &path)),
+        };
+        let id = ActorId::new(&start.name, &path, made.process.pid().as_raw().unsigned_abs());
+        up.pid.set(id.pid());
+        let line = Line::new(Channel::from_std(made.link)?, config.limits);
+        *up.line.borrow_mut() = Some((Rc::clone(&line), id.clone()));
+        let ready = move || {
+            up.ready.set();
+            up.decided.set();
+        };
+        let newborn = Newborn {
+            id,
+            config,
+            backend,
+            build: (backend == Made::Exec).then_some(build),
+            role,
+            may_spawn: start.may_spawn.unwrap_or(role != Role::Once),
+            process: made.process,
+            stops,
+            line,
+            first: first.map(|first| first.call),
+            ready: Box::new(ready),
+            own,
+        };
+        Watch::new(here, shared, newborn).run().await
+    }
+}
+
+/// Which backend makes it; or why none can, whose fault that is, and what to do.
+fn allowed(
+    here: &Here,
+    role: Role,
+    start: &Start,
+    path: &str,
+    config: &Config,
+    first: Option<&First>,
+) -> Result<Made, (ErrorKind, String)> {
+    let spawn = |step: &str| ErrorKind::Spawn { step: step.to_owned(), errno: None };
+    if start.name.len() > LONGEST_NAME || path.len() > LONGEST_PATH {
+        let (name, path) = (start.name.len(), path.len());
+        let text =
+            format!("its name has {name} bytes of at most {LONGEST_NAME}, its path {path} of {LONGEST_PATH}");
+        return Err((spawn("name"), text));
+    }
+    if let Err(e) = config.limits.checked() {
+        return Err((spawn("limits"), e.to_string()));
+    }
+    if !here.may_spawn {
+        let text = "it was started as a leaf: start it with `Start::may_spawn(true)`";
+        return Err((spawn("may_spawn"), text.to_owned()));
+    }
+    if role == Role::Closure {
+        return match start.backend {
+            Backend::Auto | Backend::Fork => Ok(Made::Fork),
+            Backend::Exec => {
+                let text = "a closure can only be forked: register an endpoint for what is to be exec'd";
+                Err((spawn("backend"), text.to_owned()))
+            }
+        };
+    }
+    let Some(registry) = &here.registry else {
+        let text = "this program has no endpoints, because its `main` does not run it by `Program::run`; a closure can \
+                    be forked here (`fork`)";
+        return Err((spawn("program"), text.to_owned()));
+    };
+    if let Some(first) = first
+        && !registry.has(first.endpoint)
+    {
+        let kind = ErrorKind::NoEndpoint { endpoint: first.endpoint.to_owned() };
+        let names = registry.names();
+        let text = format!(
+            "no endpoint `{}` is registered by `Program::endpoint`; there are: {names}",
+            first.endpoint
+        );
+        return Err((kind, text));
+    }
+    Ok(match start.backend {
+        Backend::Fork => Made::Fork,
+        Backend::Auto | Backend::Exec => Made::Exec,
+    })
+}
+
+/// No process was made. Also this is told to the observers, so that nobody waits to hear of the actor.
+fn not_started(e: SpawnError, here: &Here, shared: &Shared, name: &str, path: &str) -> Error {
+    let actor = ActorId::new(name, path, 0);
+    if let SpawnError::Cancelled(c) = e {
+        tell_end(here, &actor, wire::ending_of(shared.cause(here, c.reason())));
+        return c.into();
+    }
+    let kind = match &e {
+        SpawnError::NotSingleThreaded { .. } => ErrorKind::NotSingleThreaded,
+        SpawnError::System { step, error } => {
+            ErrorKind::Spawn { step: (*step).to_owned(), errno: error.raw_os_error() }
+        }
+        other => ErrorKind::Spawn { step: other.to_string(), errno: None },
+    };
+    not_made(here, &actor, kind, format!("{} cannot start {name}: {e}", here.id.path()))
+}
+
+fn not_made(here: &Here, actor: &ActorId, kind: ErrorKind, text: String) -> Error {
+    tell_end(here, actor, Ending::Failed);
+    Error::of(kind, text).at(actor)
+}
+
+fn tell_end(here: &Here, actor: &ActorId, ending: Ending) {
+    here.tell(&Event::Ended { actor: actor.clone(), start_time: 0, status: WireStatus::Unknown, ending });
+}

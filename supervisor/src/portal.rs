@@ -1,0 +1,238 @@
+//! A handle to call into an actor of one's own.
+//!
+//! ```text
+//!   portal.call(E, a) ─ Call ─► actor ─ CallReturned │ CallFailed ─► Ok(r) │ Err(e)
+//!        └─ cancelled ─ CallCancel ─► actor ─ CallCancelled ─► Err(Cancelled)
+//!        └─ dropped ── CallCancel ─► actor; its answer goes nowhere
+//! ```
+//!
+//! Rules:
+//! * A cancelled call waits until the actor has stopped what it was doing for it: a call is over when it returns. For
+//!   that it has the actor's cancel limit.
+//! * The failure of a call is its caller's, and leaves the actor alive. The death of the actor is its nursery's.
+
+use crate::actor::{Actor, ActorId};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind};
+use crate::line::{Answer, Line};
+use crate::nursery::ActorHandle;
+use crate::wire;
+use pleach_executor::{Cancelled, check, low_level, move_on_after, shielded};
+use pleach_ipc::proto::{EncodeError, Message, Why, WireCause};
+use pleach_ipc::{ChannelError, codec};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// An actor that serves endpoints, as its parent holds it. Clones are the same portal; dropping all of them leaves the
+/// actor running, until its nursery is cancelled.
+#[derive(Clone)]
+pub struct Portal {
+    handle: Rc<ActorHandle<()>>,
+    line: Rc<Line>,
+    id: ActorId,
+    caller: Actor,
+}
+
+impl Portal {
+    pub(crate) fn new(handle: ActorHandle<()>, line: Rc<Line>, id: ActorId, caller: Actor) -> Self {
+        Portal { handle: Rc::new(handle), line, id, caller }
+    }
+
+    /// Which actor it is.
+    #[must_use]
+    pub fn id(&self) -> &ActorId {
+        &self.id
+    }
+
+    /// Runs an endpoint in the actor, and gives what it returns. Any number of calls may be under way at once.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always. Cancelled, it has the endpoint cancelled at the actor and waits until it has ended, at most
+    /// the cancel limit of this actor's [`Config`](crate::Config); a value or an error that comes meanwhile is returned.
+    /// **Lossy** after that limit and if it is dropped: an answer goes nowhere.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint's error or panic, with the actor as its origin; `NoEndpoint` if it serves none of that name; a
+    /// cancellation if the actor failed meanwhile (its error goes to the nursery), or if the scope around the call is
+    /// cancelled; `Gone` if the actor ended otherwise; `Protocol` if the argument is too large; `StaleHandle` in a
+    /// forked child.
+    pub async fn call<A, R>(&self, endpoint: Endpoint<A, R>, args: A) -> Result<R, Error>
+    where
+        A: Serialize,
+        R: DeserializeOwned,
+    {
+        self.handle.fresh()?;
+        check()?;
+        let args = codec::encode(&args).map_err(Error::new)?;
+        let value = self.ask(endpoint.name(), args).await?;
+        codec::decode(&value).map_err(|e| Error::msg(format!("the value of {}: {e}", endpoint.name())))
+    }
+
+    async fn ask(&self, endpoint: &str, args: Vec<u8>) -> Result<Vec<u8>, Error> {
+        if self.line.open_calls() >= self.line.limits.dialogs as usize {
+            let text =
+                format!("{} calls to {} are open: wait for some of them", self.line.open_calls(), self.id);
+            return Err(Error::of(ErrorKind::Protocol, text));
+        }
+        let dialog = Dialog { portal: self, number: self.line.open(), told: Cell::new(false) };
+        let call = Message::Call { dialog: dialog.number, endpoint: endpoint.to_owned(), args };
+        loop {
+            match self.line.channel.try_send_now(&call) {
+                Ok(_) => break,
+                Err(ChannelError::Encode(EncodeError::Full { .. })) => {
+                    if let Err(ChannelError::Cancelled(c)) = self.line.channel.flush().await {
+                        dialog.never_asked();
+                        return Err(c.into());
+                    }
+                }
+                Err(ChannelError::Encode(e)) => {
+                    dialog.never_asked();
+                    let text = format!("the argument of {endpoint} does not fit a message: {e}");
+                    return Err(Error::of(ErrorKind::Protocol, text));
+                }
+                // The actor is ending: how, its watch finds out.
+                Err(_) => break,
+            }
+        }
+        match dialog.answered().await {
+            Ok(answer) => dialog.outcome(answer).await,
+            Err(c) => dialog.give_up(c).await,
+        }
+    }
+
+    /// Cancels the actor, and all below it. Its end is then no failure; its calls end with `Gone`.
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
+    /// Waits until the actor has ended.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict.
+    ///
+    /// # Errors
+    ///
+    /// A cancellation if the scope around the call is cancelled. `StaleHandle` in a forked child.
+    pub async fn ended(&self) -> Result<(), Error> {
+        self.handle.fresh()?;
+        self.line.ended.wait().await?;
+        Ok(())
+    }
+
+    /// Calls that are under way, and answers that came when nobody waited for them any more.
+    #[must_use]
+    pub fn statistics(&self) -> PortalStatistics {
+        PortalStatistics { open_calls: self.line.open_calls(), late_answers: self.line.late_answers() }
+    }
+}
+
+/// What a [`Portal`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PortalStatistics {
+    /// Calls under way.
+    pub open_calls: usize,
+    /// Answers that came after their call had been dropped or given up.
+    pub late_answers: u64,
+}
+
+impl fmt::Debug for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Portal").field("id", &self.id).field("statistics", &self.statistics()).finish()
+    }
+}
+
+/// One call under way. Dropped before its answer came, it has the actor stop.
+struct Dialog<'a> {
+    portal: &'a Portal,
+    number: u64,
+    /// The actor has been told to stop.
+    told: Cell<bool>,
+}
+
+impl Dialog<'_> {
+    /// Waits for the answer; `None` if the actor has ended without one.
+    async fn answered(&self) -> Result<Option<Answer>, Cancelled> {
+        let mut ended = pin!(self.portal.line.ended.wait());
+        poll_fn(|cx| {
+            if let Some(answer) = self.portal.line.take_answer(self.number, cx.waker()) {
+                return Poll::Ready(Ok(Some(answer)));
+            }
+            ended.as_mut().poll(cx).map_ok(|()| None)
+        })
+        .await
+    }
+
+    async fn outcome(&self, answer: Option<Answer>) -> Result<Vec<u8>, Error> {
+        match answer {
+            Some(Answer::Returned(value)) => Ok(value),
+            Some(Answer::Failed(e)) => Err(e),
+            Some(Answer::Cancelled) => {
+                let text = format!("{} has stopped a call that nobody had cancelled", self.portal.id);
+                Err(Error::of(ErrorKind::Protocol, text))
+            }
+            None => {
+                // If it has failed, its nursery is being cancelled, and so is this call.
+                self.portal.handle.failed().await?;
+                let text = format!("{} has ended: it answers no more", self.portal.id);
+                Err(Error::of(ErrorKind::Gone, text))
+            }
+        }
+    }
+
+    /// Nothing was sent, so there is nothing to stop.
+    fn never_asked(&self) {
+        self.portal.line.close(self.number);
+    }
+
+    fn tell_to_stop(&self, cause: WireCause) {
+        if !self.told.replace(true) && !self.portal.line.ended.is_set() {
+            // Refused: the actor is ending, and with it all that it does.
+            let _ =
+                self.portal.line.channel.try_send_now(&Message::CallCancel { dialog: self.number, cause });
+        }
+    }
+
+    /// The scope around the call is cancelled: so is what the actor does for it, and it is awaited.
+    async fn give_up(&self, c: Cancelled) -> Result<Vec<u8>, Error> {
+        let cause = wire::cause_of(c.reason(), self.portal.caller.id().path());
+        self.tell_to_stop(cause);
+        let limit = self.portal.caller.config().cancel_limit();
+        let answer: Result<Option<Option<Answer>>, Cancelled> =
+            shielded(async |_| move_on_after(limit, async |_| self.answered().await).await).await;
+        match answer {
+            Ok(Some(Some(Answer::Returned(value)))) => {
+                low_level::absorb(c);
+                Ok(value)
+            }
+            Ok(Some(Some(Answer::Failed(e)))) => {
+                low_level::absorb(c);
+                Err(e)
+            }
+            // Stopped as asked, ended, or given up.
+            Ok(_) => Err(c.into()),
+            Err(again) => {
+                low_level::absorb(again);
+                Err(c.into())
+            }
+        }
+    }
+}
+
+impl Drop for Dialog<'_> {
+    fn drop(&mut self) {
+        if self.portal.line.close(self.number) && self.portal.handle.fresh().is_ok() {
+            let by = self.portal.caller.id().path().to_owned();
+            self.tell_to_stop(WireCause { by, why: Why::Requested });
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! Actors that are started by name: what an endpoint gets and gives, whose its failure is, and what becomes of calls when
+//! either end goes away. Every case runs on every backend that there is.
+
+use pleach::sync::Event as Flag;
+use pleach::{
+    Actor, Backend, CancelScope, Config, Context, Endpoint, Error, ErrorKind, Event, Failure, Fault, Portal,
+    Program, Start, Status, Step, actors, actors_with, checkpoint, move_on_after, nursery, run, shielded,
+    sleep_forever, stats,
+};
+use pleach_spawn::{Pid, Signal, exit_now, signal_descendant};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io::{Read, Write, pipe};
+use std::rc::Rc;
+use std::time::Duration;
+
+pleach::test_main!(
+    program = program;
+    a_value_comes_back,
+    an_error_names_its_origin_and_belongs_to_the_nursery_of_a_one_shot,
+    a_call_through_a_portal_fails_alone,
+    a_panic_in_a_served_endpoint_is_the_calls_and_the_actor_lives,
+    many_calls_are_under_way_at_once_and_end_in_any_order,
+    a_cancelled_call_has_ended_at_the_actor_when_it_returns,
+    a_value_that_was_ready_wins_over_the_cancel,
+    a_dropped_call_is_stopped_at_the_actor,
+    a_call_to_a_deaf_endpoint_is_given_up_at_the_limit,
+    a_killed_actor_ends_its_calls_with_the_nurserys_cancellation,
+    a_cancelled_actor_ends_its_calls_with_gone,
+    an_unknown_endpoint_says_which_there_are,
+    what_does_not_fit_is_refused_before_anything_is_sent,
+    trees_of_endpoints_nest_and_a_leaf_may_not_spawn,
+    what_is_given_arrives_in_order,
+    without_a_program_the_error_says_what_can_be_done,
+    a_closure_cannot_be_execd,
+    exec_needs_no_single_thread,
+    an_actor_is_gone_when_it_dies_at_any_step,
+    a_large_argument_and_a_large_value_cross,
+    a_nursery_that_is_dropped_ends_its_calls,
+);
+
+const DOUBLE: Endpoint<u64, u64> = Endpoint::new("double");
+const FAIL: Endpoint<String, ()> = Endpoint::new("fail");
+const PANIC: Endpoint<String, ()> = Endpoint::new("panic");
+const WAIT: Endpoint<String, u32> = Endpoint::new("wait");
+const DEAF: Endpoint<(), ()> = Endpoint::new("deaf");
+const ECHO: Endpoint<Vec<u8>, Vec<u8>> = Endpoint::new("echo");
+const TREE: Endpoint<(u32, bool), u32> = Endpoint::new("tree");
+const GIVEN: Endpoint<(), Vec<String>> = Endpoint::new("given");
+const PIDS: Endpoint<u32, Vec<u32>> = Endpoint::new("pids");
+const DIE: Endpoint<i32, ()> = Endpoint::new("die");
+const UNKNOWN: Endpoint<(), ()> = Endpoint::new("unknown");
+
+/// Both, side by side.
+const BACKENDS: [Backend; 3] = [Backend::Fork, Backend::Exec, Backend::Auto];
+
+fn program() -> Program {
+    Program::new("root")
+        .endpoint(DOUBLE, async |_, n| Ok(2 * n))
+        .endpoint(FAIL, async |_, text| Err(Error::msg(text)))
+        .endpoint(PANIC, async |_, text: String| panic!("{text}"))
+        .endpoint(WAIT, wait)
+        .endpoint(DEAF, async |context: Context, ()| {
+            context.actor().note("deaf");
+            shielded(async |_| sleep_forever().await.map(|never| match never {})).await.map_err(Error::from)
+        })
+        .endpoint(ECHO, async |_, bytes| Ok(bytes))
+        .endpoint(TREE, async |context, (levels, leaves_may)| tree(context, levels, leaves_may).await)
+        .endpoint(GIVEN, given)
+        .endpoint(PIDS, async |_, n| Ok(vec![n, std::process::id()]))
+        .endpoint(DIE, async |_, status| exit_now(status))
+}
+
+/// Notes that it has begun and that it has ended, and says its word in between only if asked to.
+async fn wait(context: Context, name: String) -> Result<u32, Error> {
+    struct Ended<'a>(&'a Actor, String);
+    impl Drop for Ended<'_> {
+        fn drop(&mut self) {
+            self.0.note(format!("{} has ended", self.1));
+        }
+    }
+    let ended = Ended(context.actor(), name);
+    context.actor().note(format!("{} has begun", ended.1));
+    sleep_forever().await?;
+    Ok(0)
+}
+
+async fn tree(context: Context, levels: u32, leaves_may: bool) -> Result<u32, Error> {
+    let _here = context;
+    if levels == 0 {
+        if leaves_may {
+            return Ok(1);
+        }
+        return actors(async |an| an.call(TREE, (0, true)).await).await;
+    }
+    actors(async |an| {
+        let below = [0, 1].map(|i| {
+            let start = Start::new(format!("t{i}")).may_spawn(levels > 1);
+            an.call_with(start, TREE, (levels - 1, leaves_may))
+        });
+        let mut sum = 1;
+        for actor in below {
+            sum += actor.await?;
+        }
+        Ok(sum)
+    })
+    .await
+}
+
+async fn given(context: Context, (): ()) -> Result<Vec<String>, Error> {
+    let mut texts = Vec::new();
+    for fd in context.actor().take_given() {
+        let mut text = String::new();
+        std::fs::File::from(fd).read_to_string(&mut text)?;
+        texts.push(text);
+    }
+    assert!(context.actor().take_given().is_empty(), "once");
+    Ok(texts)
+}
+
+/// Runs it as the root of the program, once for each backend.
+fn on_each<T>(code: impl AsyncFn(Backend) -> Result<T, Error>) {
+    for backend in BACKENDS {
+        let outcome = program().try_run(async |_| code(backend).await);
+        outcome.unwrap_or_else(|e| panic!("{backend:?}: {e}"));
+    }
+}
+
+/// What observers have heard since.
+struct Notes {
+    heard: Rc<RefCell<Vec<String>>>,
+    came: Rc<RefCell<Rc<Flag>>>,
+    _observation: pleach::Observation,
+}
+
+impl Notes {
+    fn listen() -> Self {
+        let heard: Rc<RefCell<Vec<String>>> = Rc::default();
+        let came = Rc::new(RefCell::new(Rc::new(Flag::new())));
+        let (hears, tells) = (Rc::clone(&heard), Rc::clone(&came));
+        let observation = Actor::current().observe(move |event| {
+            if let Event::Note { text, .. } = event {
+                hears.borrow_mut().push(text.clone());
+                tells.replace(Rc::new(Flag::new())).set();
+            }
+        });
+        Notes { heard, came, _observation: observation }
+    }
+
+    async fn until(&self, text: &str) -> Result<(), Error> {
+        while !self.has(text) {
+            let came = Rc::clone(&self.came.borrow());
+            came.wait().await?;
+        }
+        Ok(())
+    }
+
+    fn has(&self, text: &str) -> bool {
+        self.heard.borrow().iter().any(|heard| heard == text)
+    }
+}
+
+fn worker(backend: Backend) -> Start {
+    Start::new("worker").backend(backend)
+}
+
+fn a_value_comes_back() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let (a, b) = (an.call_with(worker(backend), DOUBLE, 4), an.call_with(worker(backend), DOUBLE, 5));
+            assert_eq!((a.await?, b.await?), (8, 10));
+            let portal = an.spawn(worker(backend)).await?;
+            for n in 0..10 {
+                assert_eq!(portal.call(DOUBLE, n).await?, 2 * n);
+            }
+            let [n, pid] = portal.call(PIDS, 7).await?[..] else { panic!("two numbers") };
+            assert_eq!((n, pid), (7, portal.id().pid()));
+            assert_eq!(portal.id().path(), "root/worker");
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn an_error_names_its_origin_and_belongs_to_the_nursery_of_a_one_shot() {
+    on_each(async |backend| {
+        let r = actors(async |an| {
+            let one = an.call_with(worker(backend), FAIL, "on purpose".to_owned());
+            let e = one.await.expect_err("it failed");
+            assert!(e.is_cancelled(), "the error is the nursery's: {e}");
+            Err::<(), _>(e)
+        })
+        .await;
+        let e = r.expect_err("it failed");
+        assert_eq!((e.message(), e.origin().path.as_str()), ("on purpose", "root/worker"));
+        Ok(())
+    });
+}
+
+fn a_call_through_a_portal_fails_alone() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let e = portal.call(FAIL, "on purpose".to_owned()).await.expect_err("it failed");
+            assert_eq!((e.message(), e.origin().pid), ("on purpose", portal.id().pid()));
+            assert_eq!(portal.call(DOUBLE, 1).await?, 2, "it lives on");
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn a_panic_in_a_served_endpoint_is_the_calls_and_the_actor_lives() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let e = portal.call(PANIC, "boom".to_owned()).await.expect_err("it panicked");
+            let here =
+                matches!(e.kind(), ErrorKind::Panicked { location: Some(at) } if at.contains("endpoints.rs"));
+            assert!(here && e.message() == "boom", "{e}");
+            assert_eq!(portal.call(DOUBLE, 1).await?, 2, "it lives on");
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn many_calls_are_under_way_at_once_and_end_in_any_order() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let notes = Notes::listen();
+            nursery(async |n| {
+                let handle = n.handle();
+                n.spawn(async {
+                    let never = portal.call(WAIT, "slow".to_owned()).await;
+                    never.map(drop)
+                });
+                notes.until("slow has begun").await?;
+                for k in 0..50 {
+                    let portal = &portal;
+                    n.spawn(async move {
+                        assert_eq!(portal.call(DOUBLE, k).await?, 2 * k);
+                        Ok(())
+                    });
+                }
+                assert_eq!(portal.call(DOUBLE, 99).await?, 198);
+                while portal.statistics().open_calls > 1 {
+                    checkpoint().await?;
+                }
+                handle.cancel();
+                Ok::<_, Error>(())
+            })
+            .await?;
+            assert_eq!((portal.statistics().open_calls, portal.statistics().late_answers), (0, 0));
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn a_cancelled_call_has_ended_at_the_actor_when_it_returns() {
+    on_each(async |backend| {
+        actors_with(Config::default().cancel(Duration::from_secs(600)), async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let notes = Notes::listen();
+            let fired = stats().timers_fired;
+            for round in 0..20 {
+                let (name, scope) = (format!("call {round}"), CancelScope::new());
+                let handle = scope.handle();
+                nursery(async |n| {
+                    let ended = async {
+                        let r = scope.run(async |_| portal.call(WAIT, name.clone()).await).await?;
+                        assert_eq!(r, None, "cancelled");
+                        assert!(notes.has(&format!("{name} has ended")), "it was awaited");
+                        Ok(())
+                    };
+                    n.spawn(ended);
+                    notes.until(&format!("{name} has begun")).await?;
+                    handle.cancel();
+                    Ok::<_, Error>(())
+                })
+                .await?;
+            }
+            assert_eq!(stats().timers_fired, fired, "no timer told");
+            assert_eq!(portal.statistics().late_answers, 0);
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+/// At every moment of a call the cancel either comes too late, and the value is there, or the call did not happen.
+fn a_value_that_was_ready_wins_over_the_cancel() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            for turns in 0..60 {
+                let (scope, cancelled) = (CancelScope::new(), Cell::new(false));
+                let handle = scope.handle();
+                nursery(async |n| {
+                    n.spawn(async {
+                        match scope.run(async |_| portal.call(DOUBLE, turns).await).await? {
+                            Some(value) => assert_eq!(value, 2 * turns),
+                            None => assert!(cancelled.get()),
+                        }
+                        Ok::<_, Error>(())
+                    });
+                    for _ in 0..turns {
+                        checkpoint().await?;
+                    }
+                    cancelled.set(true);
+                    handle.cancel();
+                    Ok(())
+                })
+                .await?;
+                assert_eq!(portal.call(DOUBLE, turns).await?, 2 * turns, "the next one is not disturbed");
+            }
+            assert_eq!((portal.statistics().open_calls, portal.statistics().late_answers), (0, 0));
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn a_dropped_call_is_stopped_at_the_actor() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let notes = Notes::listen();
+            let mut call = Box::pin(portal.call(WAIT, "dropped".to_owned()));
+            let mut begun = Box::pin(notes.until("dropped has begun"));
+            std::future::poll_fn(|cx| {
+                assert!(call.as_mut().poll(cx).is_pending());
+                begun.as_mut().poll(cx)
+            })
+            .await?;
+            drop(call);
+            notes.until("dropped has ended").await?;
+            assert_eq!(portal.call(DOUBLE, 3).await?, 6);
+            assert_eq!((portal.statistics().open_calls, portal.statistics().late_answers), (0, 1));
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn a_call_to_a_deaf_endpoint_is_given_up_at_the_limit() {
+    for backend in BACKENDS {
+        let config = Config::default().cancel(Duration::from_millis(100));
+        let outcome = program().config(config).try_run(async |_| {
+            actors(async |an| {
+                let portal = an.spawn(worker(backend)).await?;
+                let gone =
+                    move_on_after(Duration::from_millis(50), async |_| portal.call(DEAF, ()).await).await?;
+                assert_eq!(gone, None);
+                assert_eq!(portal.call(DOUBLE, 3).await?, 6, "the actor itself is not deaf");
+                portal.cancel();
+                portal.ended().await?;
+                Ok(())
+            })
+            .await
+        });
+        outcome.unwrap_or_else(|e| panic!("{backend:?}: {e}"));
+    }
+}
+
+fn a_killed_actor_ends_its_calls_with_the_nurserys_cancellation() {
+    on_each(async |backend| {
+        let pid = RefCell::new(0);
+        let r = actors_with(Config::default().cancel(Duration::from_secs(600)), async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let notes = Notes::listen();
+            *pid.borrow_mut() = portal.id().pid();
+            nursery(async |n| {
+                for k in 0..3 {
+                    let (portal, name) = (&portal, format!("call {k}"));
+                    n.spawn(async move {
+                        let e = portal.call(WAIT, name).await.expect_err("it was killed");
+                        assert!(e.is_cancelled(), "the death is the nursery's: {e}");
+                        Err(e)
+                    });
+                }
+                for k in 0..3 {
+                    notes.until(&format!("call {k} has begun")).await?;
+                }
+                signal_descendant(Pid::from_raw(portal.id().pid().cast_signed()), Signal::KILL)?;
+                Ok::<(), Error>(())
+            })
+            .await
+        })
+        .await;
+        let e = r.expect_err("it was killed");
+        let killed = Status::Signaled { signal: 9, core: false };
+        assert_eq!(*e.kind(), ErrorKind::Died { pid: pid.take(), status: killed }, "{e}");
+        Ok(())
+    });
+}
+
+fn a_cancelled_actor_ends_its_calls_with_gone() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let notes = Notes::listen();
+            nursery(async |n| {
+                let call = n.task(async {
+                    let e = portal.call(WAIT, "gone".to_owned()).await.expect_err("it was cancelled");
+                    Ok::<_, Error>(e.kind().clone())
+                });
+                notes.until("gone has begun").await?;
+                portal.cancel();
+                assert_eq!(call.await?, ErrorKind::Gone);
+                Ok::<(), Error>(())
+            })
+            .await?;
+            let e = portal.call(DOUBLE, 1).await.expect_err("nobody is there");
+            assert_eq!(*e.kind(), ErrorKind::Gone, "{e}");
+            portal.ended().await
+        })
+        .await
+    });
+}
+
+fn an_unknown_endpoint_says_which_there_are() {
+    on_each(async |backend| {
+        let e =
+            actors(async |an| an.call_with(worker(backend), UNKNOWN, ()).await).await.expect_err("unknown");
+        let unknown = ErrorKind::NoEndpoint { endpoint: "unknown".to_owned() };
+        assert_eq!(*e.kind(), unknown, "{e}");
+        assert!(e.message().contains("double, echo, fail"), "{e}");
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let e = portal.call(UNKNOWN, ()).await.expect_err("unknown");
+            assert_eq!(*e.kind(), unknown, "{e}");
+            assert!(e.message().contains("double, echo, fail"), "{e}");
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn what_does_not_fit_is_refused_before_anything_is_sent() {
+    on_each(async |backend| {
+        let too_large = vec![0; (16 << 20) + 1];
+        let e = actors(async |an| an.call_with(worker(backend), ECHO, too_large.clone()).await).await;
+        let e = e.expect_err("over the limit");
+        assert_eq!(*e.kind(), ErrorKind::Protocol, "{e}");
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let e = portal.call(ECHO, too_large.clone()).await.expect_err("over the limit");
+            assert!(e.message().contains("does not fit"), "{e}");
+            assert_eq!((portal.call(DOUBLE, 1).await?, portal.statistics().open_calls), (2, 0));
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn trees_of_endpoints_nest_and_a_leaf_may_not_spawn() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let start = || worker(backend).may_spawn(true);
+            assert_eq!(an.call_with(start(), TREE, (3, true)).await?, 15);
+            Ok(())
+        })
+        .await?;
+        let e = actors(async |an| an.call_with(worker(backend), TREE, (1, true)).await).await;
+        let e = e.expect_err("a one-shot is a leaf unless it is started otherwise");
+        assert!(e.to_string().contains("may_spawn(true)"), "{e}");
+        Ok(())
+    });
+}
+
+fn what_is_given_arrives_in_order() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let mut start = worker(backend);
+            for text in ["first", "second", "third"] {
+                let (reader, mut writer) = pipe()?;
+                writer.write_all(text.as_bytes())?;
+                start = start.give(reader);
+            }
+            assert_eq!(an.call_with(start, GIVEN, ()).await?, ["first", "second", "third"]);
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn without_a_program_the_error_says_what_can_be_done() {
+    let e = run(actors(async |an| an.call(DOUBLE, 1).await)).expect_err("there is no program");
+    assert!(matches!(e.kind(), ErrorKind::Spawn { step, .. } if step == "program"), "{e}");
+    assert!(e.message().contains("Program::run") && e.message().contains("`fork`"), "{e}");
+}
+
+fn a_closure_cannot_be_execd() {
+    let r: Result<(), Error> =
+        run(actors(async |an| an.fork(worker(Backend::Exec), (), async |_, ()| Ok(())).result().await));
+    assert!(r.expect_err("it cannot").message().contains("a closure can only be forked"));
+}
+
+fn exec_needs_no_single_thread() {
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || stopped.recv());
+    let doubled = program().try_run(async |_| actors(async |an| an.call(DOUBLE, 21).await).await);
+    let forked = program()
+        .try_run(async |_| actors(async |an| an.call_with(worker(Backend::Fork), DOUBLE, 21).await).await);
+    drop(stop);
+    assert!(thread.join().expect("it does not panic").is_err());
+    assert_eq!(doubled.expect("exec does not care"), 42);
+    assert_eq!(*forked.expect_err("fork does").kind(), ErrorKind::NotSingleThreaded);
+}
+
+fn an_actor_is_gone_when_it_dies_at_any_step() {
+    on_each(async |backend| {
+        for step in Step::ALL {
+            let r =
+                actors(async |an| an.spawn(worker(backend).fault(step, Fault::Kill)).await.map(drop)).await;
+            let e = r.expect_err("it was killed");
+            let status = Status::Signaled { signal: 9, core: false };
+            let died = matches!(e.kind(), ErrorKind::DiedInBoot { status: s, .. } if *s == status);
+            assert!(died, "{backend:?} {step:?}: {e}");
+        }
+        let e = actors(async |an| an.call_with(worker(backend), DIE, 5).await).await.expect_err("it left");
+        assert!(matches!(e.kind(), ErrorKind::Died { status: Status::Exited(5), .. }), "{e}");
+        Ok(())
+    });
+}
+
+fn a_large_argument_and_a_large_value_cross() {
+    on_each(async |backend| {
+        let large: Vec<u8> = (0..600_000_u32).map(|i| i as u8).collect();
+        actors(async |an| {
+            assert!(an.call_with(worker(backend), ECHO, large.clone()).await? == large);
+            let portal: Portal = an.spawn(worker(backend)).await?;
+            nursery(async |n| {
+                for _ in 0..3 {
+                    n.spawn(async {
+                        assert!(portal.call(ECHO, large.clone()).await? == large);
+                        Ok::<_, Error>(())
+                    });
+                }
+                Ok(())
+            })
+            .await?;
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn a_nursery_that_is_dropped_ends_its_calls() {
+    on_each(async |backend| {
+        let kept: RefCell<Option<Portal>> = RefCell::default();
+        let spawned = Flag::new();
+        let mut tree = Box::pin(actors(async |an| {
+            *kept.borrow_mut() = Some(an.spawn(worker(backend)).await?);
+            spawned.set();
+            sleep_forever().await?;
+            Ok(())
+        }));
+        let mut up = Box::pin(spawned.wait());
+        std::future::poll_fn(|cx| {
+            let _: std::task::Poll<Result<(), Error>> = tree.as_mut().poll(cx);
+            up.as_mut().poll(cx)
+        })
+        .await?;
+        drop(tree);
+        let portal = kept.take().expect("it was up");
+        let e = portal.call(DOUBLE, 1).await.expect_err("it was killed");
+        assert!(e.is_cancelled() || *e.kind() == ErrorKind::Gone, "{e}");
+        Ok(())
+    });
+}
