@@ -4,7 +4,7 @@
 #[path = "support/backend.rs"]
 mod backend;
 
-use backend::{BACKEND, EXEC, at_root};
+use backend::{at_root, start};
 use pleach::{
     ActorHandle, ActorNursery, BootPhase, Config, Endpoint, Error, ErrorKind, Fault, Program, Start, Status,
     Step, actors_with, checkpoint, inventory, sleep_forever, stats,
@@ -28,12 +28,8 @@ fn program() -> Program {
 }
 
 /// A child that does nothing once it is up.
-fn child(an: &ActorNursery, start: Start) -> ActorHandle<()> {
-    if EXEC {
-        an.call_with(start.backend(BACKEND), IDLE, ())
-    } else {
-        an.fork(start.backend(BACKEND), (), async |_, ()| idle().await)
-    }
+fn child(an: &ActorNursery, how: Start) -> ActorHandle<()> {
+    start(an, how, IDLE, (), async |_, ()| idle().await)
 }
 
 /// Limits far away: what ends the wait is the death, not a timer.

@@ -4,14 +4,13 @@
 #[path = "support/backend.rs"]
 mod backend;
 
-use backend::{BACKEND, EXEC, at_root};
+use backend::{at_root, start};
 use pleach::test_main::{adopt_strays, expect_strays_gone};
 use pleach::{
-    Actor, ActorHandle, ActorNursery, Books, Config, Ending, Endpoint, Error, ErrorKind, Event, Program,
-    Start, Status, Why, actors, actors_with, checkpoint, shielded, sleep_forever, stats,
+    Actor, ActorNursery, Books, Config, Ending, Endpoint, Error, ErrorKind, Event, Program, Status, Why,
+    actors, actors_with, checkpoint, shielded, sleep_forever, stats,
 };
 use pleach_spawn::{Pid, Signal, exit_now, signal_descendant};
-use serde::Serialize;
 use std::cell::RefCell;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -45,21 +44,11 @@ fn program() -> Program {
         .endpoint(DEAF, async |context, ()| deaf(context.actor().clone()).await)
 }
 
-/// An actor of this target's backend, as the endpoint or as the closure that does the same.
-fn start<A, F>(an: &ActorNursery, name: &str, endpoint: Endpoint<A, ()>, args: A, code: F) -> ActorHandle<()>
-where
-    A: Serialize,
-    F: AsyncFnOnce(Actor, ()) -> Result<(), Error> + 'static,
-{
-    let start = Start::new(name).backend(BACKEND).may_spawn(true);
-    if EXEC { an.call_with(start, endpoint, args) } else { an.fork(start, (), code) }
-}
-
 /// Starts two actors so many levels above the leaves.
 fn plant(an: &ActorNursery, levels: u32) {
     for i in 0..2 {
         let code = async move |actor, ()| grow(actor, levels).await;
-        let _running = start(an, &format!("a{i}"), GROW, levels, code);
+        let _running = start(an, format!("a{i}"), GROW, levels, code);
     }
 }
 

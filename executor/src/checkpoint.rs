@@ -47,14 +47,14 @@ impl Wait {
         op: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, Cancelled>> {
         if !self.begun {
-            if !runtime::with(runtime::Runtime::charge) {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            match runtime::with(|rt| rt.charge().then(|| rt.report())) {
+                None => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(Err(c)) => return Poll::Ready(Err(c)),
+                Some(Ok(())) => self.begun = true,
             }
-            if let Err(c) = runtime::report() {
-                return Poll::Ready(Err(c));
-            }
-            self.begun = true;
         }
         if let Poll::Ready(v) = op(cx) {
             self.leave();

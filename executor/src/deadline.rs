@@ -72,7 +72,6 @@ impl<T> Deadlines<T> {
     }
 
     /// Moves a timer to another moment, last among those of that moment; `false` if it has fired or was removed before.
-    #[cfg_attr(not(test), expect(dead_code, reason = "timers are re-armed by remove and insert so far"))]
     pub(crate) fn update(&mut self, key: TimerKey, at: Instant) -> bool {
         let Some(slot) = self.slots.get(key.slot as usize).filter(|s| s.generation == key.generation) else {
             return false;

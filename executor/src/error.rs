@@ -74,6 +74,35 @@ pub(crate) fn absorb<E>(e: E) {
 
 /// What a nursery or scope needs to know of its error type.
 ///
+/// Implemented for [`Cancelled`], [`io::Error`], `Box<dyn Error + Send + Sync>` and, with the feature `anyhow`, for
+/// `anyhow::Error`. With each of them children may borrow:
+///
+/// ```
+/// use pleach_executor::{In, checkpoint, run};
+/// type AnyError = Box<dyn std::error::Error + Send + Sync>;
+///
+/// async fn longest(words: &[String]) -> Result<usize, AnyError> {
+///     let longest = std::cell::Cell::new(0);
+///     In::<AnyError>::nursery(async |n| {
+///         for word in words {
+///             let longest = &longest;
+///             n.spawn(async move {
+///                 checkpoint().await?;
+///                 longest.set(longest.get().max(word.parse::<usize>()?));
+///                 Ok(())
+///             });
+///         }
+///         Ok(())
+///     })
+///     .await?;
+///     Ok(longest.get())
+/// }
+/// assert_eq!(run(longest(&["3".into(), "12".into()])).unwrap(), 12);
+/// assert!(run(longest(&["twelve".into()])).is_err());
+/// ```
+///
+/// One of your own:
+///
 /// ```
 /// use pleach_executor::{Cancelled, Failure, Failures};
 /// #[derive(Debug)]

@@ -333,7 +333,7 @@ impl<T: AsFd> AsyncFd<T> {
     fn deregister(&self) {
         let mut waiters = [None, None];
         self.if_reactor(|r| waiters = r.deregister(self.token));
-        waiters.into_iter().flatten().for_each(std::task::Waker::wake);
+        runtime::wake_each(waiters.into_iter().flatten());
     }
 
     /// One Run: with the reactor the token is from, if that is there still.

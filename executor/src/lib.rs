@@ -40,6 +40,7 @@ pub mod fd;
 pub mod low_level;
 pub mod net;
 mod nursery;
+mod panics;
 pub mod parking;
 mod reactor;
 mod registry;
@@ -51,11 +52,13 @@ mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use cancel::{CancelCause, CancelScope, Reason, ScopeHandle, fail_after, move_on_after, shielded};
+pub use cancel::{
+    CancelCause, CancelScope, Reason, ScopeHandle, effective_deadline, fail_after, move_on_after, shielded,
+};
 pub use checkpoint::{check, checked, checkpoint, graceful, sleep, sleep_forever, sleep_until, yield_now};
 pub use clock::{Instant, now};
 pub use error::{Abandoned, Cancelled, Failure, Failures, TooSlow};
 pub use nursery::{Closed, In, Nursery, NurseryHandle, NurseryStats, Started, TaskHandle, nursery};
 pub use run::run;
 pub use runtime::{Stats, stats};
-pub use task::TaskId;
+pub use task::{TaskId, current_task};

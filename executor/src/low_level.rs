@@ -37,14 +37,20 @@ pub fn between_polls(job: impl FnOnce() + 'static) {
 pub fn spawn_system(fut: impl Future<Output = ()> + 'static) {
     let _inside = runtime::run_key();
     let root = runtime::with(runtime::Runtime::root);
-    runtime::spawn_flat(Box::pin(async move {
-        let mut fut = std::pin::pin!(fut);
-        std::future::poll_fn(|cx| {
-            let _inside = runtime::enter_as_is(root);
-            fut.as_mut().poll(cx)
-        })
-        .await;
-    }));
+    let word = runtime::reserve_flat();
+    runtime::fill_flat(
+        word,
+        Box::pin(async move {
+            let mut fut = std::pin::pin!(fut);
+            std::future::poll_fn(|cx| {
+                runtime::with(|rt| {
+                    let _inside = rt.enter_as_is(root);
+                    fut.as_mut().poll(cx)
+                })
+            })
+            .await;
+        }),
+    );
 }
 
 /// How many forks lie between this process and the one that was exec'd.

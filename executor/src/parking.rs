@@ -16,6 +16,7 @@ pub(crate) mod list;
 
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
+use crate::runtime;
 use list::{List, Place};
 use std::cell::RefCell;
 use std::fmt;
@@ -107,18 +108,17 @@ impl ParkingLot {
     fn release(&self, n: usize, pass_on: bool) -> usize {
         // A foreign waker may run anything, a new `park` too: the count is taken before.
         let n = n.min(self.len());
-        for released in 0..n {
-            let waker = {
-                let mut line = self.line.borrow_mut();
-                let Some(oldest) = line.take_first() else { return released };
-                match std::mem::replace(oldest, Parked::Released { pass_on }) {
-                    Parked::Parked(waker) => waker,
-                    Parked::Released { .. } => unreachable!("in line exactly as long as parked"),
-                }
-            };
-            waker.wake();
-        }
-        n
+        let mut released = 0;
+        runtime::wake_each(std::iter::from_fn(|| {
+            let mut line = self.line.borrow_mut();
+            let oldest = if released < n { line.take_first()? } else { return None };
+            released += 1;
+            match std::mem::replace(oldest, Parked::Released { pass_on }) {
+                Parked::Parked(waker) => Some(waker),
+                Parked::Released { .. } => unreachable!("in line exactly as long as parked"),
+            }
+        }));
+        released
     }
 }
 

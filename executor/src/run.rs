@@ -14,15 +14,14 @@
 
 use crate::cancel::Reason;
 use crate::clock::{Clock, Instant};
+use crate::panics::Steps;
 use crate::runtime::{self, POLLS_PER_TURN, Runtime, TimerTarget};
-use crate::task::TaskId;
-use crate::task::raw;
-use crate::task::sched::Next;
+use crate::task::sched::{Flat, Next};
 use crate::task::word::Word;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 /// How long tasks that outlive main (their nursery was leaked) may take to end once they are cancelled.
@@ -73,8 +72,9 @@ struct Session {
 impl Session {
     fn start() -> Self {
         runtime::with(|rt| {
-            let main = rt.sched.borrow_mut().insert_main();
-            rt.wake_word(main);
+            let mut sched = rt.sched.borrow_mut();
+            let main = sched.insert_main();
+            let _main_has_no_parent = sched.wake(main);
             Session { main }
         })
     }
@@ -112,18 +112,17 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         runtime::remove_node(self.main);
+        // What panics from here on has nowhere to go.
+        let mut steps = Steps::new();
         // Jobs that nobody waits for any more: they are not the next run's.
         let jobs = runtime::with(|rt| std::mem::take(&mut *rt.jobs.borrow_mut()));
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(jobs))) {
-            std::mem::forget(payload);
-        }
+        steps.step(|| drop(jobs));
         loop {
             let task = runtime::with(|rt| rt.sched.borrow_mut().take_any_flat());
             let Some(task) = task else { break };
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
-                std::mem::forget(payload);
-            }
+            steps.step(|| drop(task));
         }
+        std::mem::forget(steps.into_first());
         runtime::with(Runtime::close);
     }
 }
@@ -134,30 +133,40 @@ fn flat_live() -> usize {
 
 /// One batch of polls and one look outside. `Some` when main has ended.
 fn turn<F: Future>(main_word: Word, main: Option<&mut Pin<&mut Option<F>>>) -> Option<F::Output> {
-    let mut main = main;
-    let polls = runtime::with(|rt| {
-        rt.count_turn();
-        let ready = rt.sched.borrow().ready_len() as u32;
-        if rt.clock().is_virtual() || rt.is_seeded() { ready } else { POLLS_PER_TURN }
-    });
-    runtime::with(|rt| rt.polls_left.set(polls));
-    while runtime::take_poll() {
-        let next = runtime::with(|rt| rt.sched.borrow_mut().next(|len| pick(rt, len)));
+    let ended = runtime::with(|rt| poll_batch(rt, main_word, main));
+    if ended.is_none() {
+        run_jobs();
+        look_outside();
+    }
+    ended
+}
+
+fn poll_batch<F: Future>(
+    rt: &Runtime,
+    main_word: Word,
+    mut main: Option<&mut Pin<&mut Option<F>>>,
+) -> Option<F::Output> {
+    rt.count_turn();
+    let every_batch = rt.clock().is_virtual() || rt.is_seeded();
+    let ready = rt.sched.borrow().ready_len();
+    // In tests a batch is whoever was ready when it began, once, in nurseries as well.
+    let mut batch = if every_batch { ready } else { usize::MAX };
+    rt.polls_left.set(if every_batch { u32::MAX } else { POLLS_PER_TURN });
+    while rt.take_poll() {
+        let next = rt.sched.borrow_mut().next(&mut batch, |len| pick(rt, len));
         match next {
             None => break,
             Some(Next::Main(word)) => {
-                if let Some(main) = main.as_mut() {
-                    debug_assert_eq!(word, main_word);
-                    if let Some(value) = poll_main(word, main) {
-                        return Some(value);
-                    }
+                debug_assert_eq!(word, main_word);
+                let Some(main) = main.as_mut() else { continue };
+                let fut = main.as_mut().as_pin_mut().expect("main is there until it has ended");
+                if let Poll::Ready(value) = rt.poll_as(word, rt.scope(), |cx| fut.poll(cx)) {
+                    return Some(value);
                 }
             }
-            Some(Next::Flat(word, task)) => poll_flat(word, task),
+            Some(Next::Flat(word, task)) => poll_flat(rt, word, task),
         }
     }
-    run_jobs();
-    look_outside();
     None
 }
 
@@ -166,37 +175,24 @@ fn pick(rt: &Runtime, len: usize) -> usize {
     if rt.is_seeded() { (rt.random() % len as u64) as usize } else { 0 }
 }
 
-fn poll_main<F: Future>(word: Word, main: &mut Pin<&mut Option<F>>) -> Option<F::Output> {
-    let waker = raw::waker_of(word);
-    let mut cx = Context::from_waker(&waker);
-    let fut = main.as_mut().as_pin_mut().expect("main is there until it has ended");
-    match runtime::as_task(TaskId(word), || fut.poll(&mut cx)) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}
-
-fn poll_flat(word: Word, mut task: crate::task::sched::Flat) {
-    let waker = raw::waker_of(word);
-    let mut cx = Context::from_waker(&waker);
-    let polled =
-        catch_unwind(AssertUnwindSafe(|| runtime::as_task(TaskId(word), || task.as_mut().poll(&mut cx))));
+fn poll_flat(rt: &Runtime, word: Word, mut task: Flat) {
+    let polled = catch_unwind(AssertUnwindSafe(|| rt.poll_as(word, rt.scope(), |cx| task.as_mut().poll(cx))));
     let gone = match polled {
-        Ok(Poll::Pending) => runtime::with(|rt| rt.sched.borrow_mut().put_back(word, task)),
+        Ok(Poll::Pending) => rt.sched.borrow_mut().put_back(word, task),
         Ok(Poll::Ready(())) => {
-            runtime::with(|rt| rt.sched.borrow_mut().finish(word));
+            rt.sched.borrow_mut().finish(word);
             Some(task)
         }
         // Children catch their own panics: this is a task of the system.
         Err(payload) => {
-            runtime::with(|rt| {
-                rt.sched.borrow_mut().finish(word);
-            });
+            rt.sched.borrow_mut().finish(word);
             runtime::orphan_ended(Err(payload));
             Some(task)
         }
     };
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(gone))) {
+    if gone.is_some()
+        && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(gone)))
+    {
         std::mem::forget(payload);
     }
 }
@@ -270,10 +266,7 @@ fn idle_virtual() {
 }
 
 fn wake_idle() {
-    let waiters = runtime::with(|rt| std::mem::take(&mut *rt.idle.borrow_mut()));
-    for w in waiters {
-        w.wake();
-    }
+    runtime::wake_each(runtime::with(|rt| std::mem::take(&mut *rt.idle.borrow_mut())));
 }
 
 fn fire_due() {
@@ -307,14 +300,14 @@ fn ask_reactor(timeout: Option<Duration>) -> usize {
     if timeout == Some(Duration::ZERO) && !runtime::with(Runtime::has_reactor) {
         return 0;
     }
-    let mut woken = runtime::with(Runtime::take_scratch);
+    let mut woken = Vec::new();
     let seen = runtime::with(|rt| {
         // The bell has to hang before the last look at the inbox: see `reactor::notify`.
         rt.reactor(|_| ())?;
         let timeout = if rt.inbox().has_mail() { Some(Duration::ZERO) } else { timeout };
         rt.reactor(|r| r.turn(timeout, &mut woken))?
     });
-    runtime::with(|rt| rt.wake_all(woken));
+    runtime::wake_each(woken);
     seen.unwrap_or_else(|e| panic!("the reactor failed: {e}; is the process out of file descriptors?"))
 }
 
@@ -325,7 +318,8 @@ fn drain_inbox() {
     }
     let mut words = Vec::new();
     inbox.drain(&mut words);
-    for bits in words {
-        runtime::with(|rt| rt.wake_word(Word::from_bits(bits)));
-    }
+    // Words of this thread: only a foreign executor that polls one of our nurseries has a waker to be woken.
+    runtime::wake_each(
+        words.into_iter().filter_map(|bits| runtime::with(|rt| rt.wake_word(Word::from_bits(bits)))),
+    );
 }

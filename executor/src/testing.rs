@@ -103,6 +103,6 @@ pub fn wake_random(count: u32, seed: u64) {
             (s.executor(), s.slots())
         });
         let word = Word::pack(executor, (r >> 32) as u32 & 0xff, (r as u32) % (slots + 8));
-        raw::waker_of(word).wake();
+        raw::waker_of(word).wake_by_ref();
     }
 }

@@ -31,6 +31,24 @@ use std::task::Poll;
 
 /// An actor that serves endpoints, as its parent holds it. Clones are the same portal; dropping all of them leaves the
 /// actor running, until its nursery is cancelled.
+///
+/// ```no_run
+/// use pleach::{Endpoint, Program, actors};
+/// const DOUBLE: Endpoint<u64, u64> = Endpoint::new("double");
+/// fn main() -> std::process::ExitCode {
+///     Program::new("doubles").endpoint(DOUBLE, async |_context, n| Ok(2 * n)).run(async |_root| {
+///         actors(async |an| {
+///             let worker = an.spawn("worker").await?;
+///             for n in 0..10 {
+///                 assert_eq!(worker.call(DOUBLE, n).await?, 2 * n);
+///             }
+///             an.cancel();
+///             Ok(())
+///         })
+///         .await
+///     })
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Portal {
     handle: Rc<ActorHandle<()>>,

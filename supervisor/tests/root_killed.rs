@@ -40,7 +40,9 @@ pleach::test_main!(
     killed_above_leaves_that_heed_nothing,
     #[limit(3600)]
     killed_above_a_deep_chain,
+    #[limit(3600)]
     a_root_outlives_what_a_killed_actor_leaves_behind,
+    #[limit(3600)]
     a_root_that_panics_outlives_its_tree,
 );
 

@@ -1,4 +1,4 @@
-// A scope is entered once.
+// A scope is entered once (case 76).
 use pleach_executor::{CancelScope, Cancelled, run};
 
 fn main() {

@@ -7,7 +7,9 @@
 
 #![allow(dead_code, reason = "not every test that includes this file uses all of it")]
 
-use pleach::{Backend, Error, Program, run};
+use pleach::{Actor, ActorHandle, ActorNursery, Backend, Endpoint, Error, Program, Start, run};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// The backend of this target.
 pub(crate) const BACKEND: Backend = {
@@ -28,4 +30,21 @@ pub(crate) fn at_root<T>(program: fn() -> Program, code: impl AsyncFnOnce() -> T
     }
     let outcome: Result<T, Error> = program().try_run(async |_| Ok(code().await));
     outcome.expect("the code of the case decides")
+}
+
+/// Starts an actor of this target's backend, as the endpoint or as the closure that does the same.
+pub(crate) fn start<A, T, F>(
+    an: &ActorNursery,
+    start: impl Into<Start>,
+    endpoint: Endpoint<A, T>,
+    args: A,
+    code: F,
+) -> ActorHandle<T>
+where
+    A: Serialize,
+    T: Serialize + DeserializeOwned + 'static,
+    F: AsyncFnOnce(Actor, ()) -> Result<T, Error> + 'static,
+{
+    let start = start.into().backend(BACKEND).may_spawn(true);
+    if EXEC { an.call_with(start, endpoint, args) } else { an.fork(start, (), code) }
 }

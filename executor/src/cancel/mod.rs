@@ -15,5 +15,5 @@ mod scope;
 pub(crate) mod tree;
 
 pub use reason::{CancelCause, Reason};
-pub use scope::{CancelScope, ScopeHandle, fail_after, move_on_after, shielded};
+pub use scope::{CancelScope, ScopeHandle, effective_deadline, fail_after, move_on_after, shielded};
 pub(crate) use tree::ScopeId;

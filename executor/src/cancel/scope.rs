@@ -11,25 +11,17 @@
 //! * A scope's parent is the scope that is current when it is polled, not where it was made.
 //! * A relative limit counts from the first poll inside.
 
+use super::tree::Limit;
 use super::{CancelCause, Reason, ScopeId};
-use crate::clock::{Instant, now};
+use crate::clock::Instant;
 use crate::error::{self, Failure, TooSlow};
 use crate::runtime::{self, RunKey};
-use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A deadline that was given before the scope was entered.
-#[derive(Clone, Copy, Debug)]
-enum Pending {
-    Nothing,
-    After(Duration),
-    At(Instant),
-}
 
 /// A region of code that is cancelled as one unit. Made free-standing, entered once, by [`run`](CancelScope::run).
 ///
@@ -52,7 +44,6 @@ enum Pending {
 #[must_use = "a scope does nothing until code runs inside it"]
 pub struct CancelScope {
     handle: ScopeHandle,
-    pending: Cell<Pending>,
 }
 
 /// A way to a [`CancelScope`] from elsewhere on its thread. Once the scope is over it does nothing.
@@ -80,7 +71,7 @@ impl CancelScope {
     pub fn new() -> Self {
         let run = runtime::run_key();
         let handle = ScopeHandle { id: runtime::new_scope(), run, _local: PhantomData };
-        CancelScope { handle, pending: Cell::new(Pending::Nothing) }
+        CancelScope { handle }
     }
 
     /// Bars cancellation from outside: an outer request or deadline is not seen within.
@@ -90,12 +81,31 @@ impl CancelScope {
     }
 
     /// Cancels the scope when `d` has passed since it was entered. Zero: cancelled from the first checkpoint on.
+    ///
+    /// # Panics
+    ///
+    /// If the scope has a deadline already, or belongs to another run.
+    #[track_caller]
     pub fn timeout(self, d: Duration) -> Self {
-        self.pending.set(Pending::After(d));
+        runtime::require_run(self.handle.run, "cancel scope");
+        let free = runtime::with(|rt| {
+            let mut scopes = rt.scopes.borrow_mut();
+            let free = !matches!(scopes.limit(self.handle.id), Limit::At(_));
+            if free {
+                scopes.set_limit(self.handle.id, Limit::After(d));
+            }
+            free
+        });
+        assert!(free, "this scope has a deadline already: give it a timeout or a deadline, not both");
         self
     }
 
-    /// Cancels the scope at `at`.
+    /// Cancels the scope at `at`. A moment that has passed cancels it at once.
+    ///
+    /// # Panics
+    ///
+    /// If the scope has a timeout already, or belongs to another run.
+    #[track_caller]
     pub fn deadline(self, at: Instant) -> Self {
         self.set_deadline(Some(at));
         self
@@ -123,20 +133,22 @@ impl CancelScope {
         self.handle.set_shield(on);
     }
 
-    /// Sets, moves or clears (`None`) the deadline. One that has passed cancels at once.
+    /// Sets, moves or clears (`None`) the deadline, or clears the timeout. A moment that has passed cancels at once.
     ///
     /// # Panics
     ///
-    /// If the scope belongs to another run.
+    /// If the scope belongs to another run; if it has a timeout that has not begun to count, and `at` is a moment.
     #[track_caller]
     pub fn set_deadline(&self, at: Option<Instant>) {
-        runtime::require_run(self.handle.run, "cancel scope");
-        let entered = runtime::with(|rt| rt.scopes.borrow().is_entered(self.handle.id));
-        if entered {
-            self.handle.set_deadline(at);
-        } else {
-            self.pending.set(at.map_or(Pending::Nothing, Pending::At));
-        }
+        self.handle.set_deadline(at);
+    }
+
+    /// The deadline that was set, or that a timeout turned into at the entry; also after it has passed. `None` before
+    /// the entry of a scope with a timeout.
+    #[must_use]
+    #[track_caller]
+    pub fn deadline_at(&self) -> Option<Instant> {
+        self.handle.deadline_at()
     }
 
     /// Was this scope itself cancelled: by request, or by its deadline?
@@ -176,9 +188,11 @@ impl CancelScope {
             let mut body = pin!(body(&self));
             poll_fn(|cx| {
                 runtime::require_run(self.handle.run, "cancel scope");
-                let _inside = runtime::enter(id);
-                self.arm_on_entry();
-                body.as_mut().poll(cx)
+                runtime::with(|rt| {
+                    let _inside = rt.enter(id);
+                    runtime::arm_on_entry(id);
+                    body.as_mut().poll(cx)
+                })
             })
             .await
         };
@@ -189,17 +203,6 @@ impl CancelScope {
                 Ok(None)
             }
             Err(e) => Err(e),
-        }
-    }
-
-    fn arm_on_entry(&self) {
-        if !runtime::with(|rt| rt.scopes.borrow_mut().enter(self.handle.id)) {
-            return;
-        }
-        match self.pending.get() {
-            Pending::Nothing => {}
-            Pending::After(d) => runtime::set_deadline(self.handle.id, Some(now() + d)),
-            Pending::At(at) => runtime::set_deadline(self.handle.id, Some(at)),
         }
     }
 }
@@ -240,11 +243,31 @@ impl ScopeHandle {
         runtime::set_shield(self.id, on);
     }
 
-    /// See [`CancelScope::set_deadline`]; for a scope that has been entered.
+    /// See [`CancelScope::set_deadline`].
+    ///
+    /// # Panics
+    ///
+    /// As [`CancelScope::set_deadline`].
     #[track_caller]
     pub fn set_deadline(&self, at: Option<Instant>) {
         runtime::require_run(self.run, "cancel scope");
+        let limit = runtime::with(|rt| rt.scopes.borrow().limit(self.id));
+        assert!(
+            at.is_none() || !matches!(limit, Limit::After(_)),
+            "this scope has a timeout already: give it a timeout or a deadline, not both"
+        );
         runtime::set_deadline(self.id, at);
+    }
+
+    /// See [`CancelScope::deadline_at`].
+    #[must_use]
+    #[track_caller]
+    pub fn deadline_at(&self) -> Option<Instant> {
+        runtime::require_run(self.run, "cancel scope");
+        match runtime::with(|rt| rt.scopes.borrow().limit(self.id)) {
+            Limit::At(at) => Some(at),
+            Limit::Nothing | Limit::After(_) => None,
+        }
     }
 
     /// See [`CancelScope::cancel_called`].
@@ -273,7 +296,7 @@ impl fmt::Debug for ScopeHandle {
 
 impl fmt::Debug for CancelScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelScope").field("handle", &self.handle).field("pending", &self.pending).finish()
+        f.debug_struct("CancelScope").field("handle", &self.handle).finish()
     }
 }
 
@@ -336,9 +359,31 @@ pub async fn shielded<T, E: Failure>(body: impl AsyncFnOnce(&CancelScope) -> Res
     let mut fut = pin!(body(&scope));
     poll_fn(|cx| {
         runtime::require_run(scope.handle.run, "cancel scope");
-        let _inside = runtime::enter(scope.handle.id);
-        scope.arm_on_entry();
-        fut.as_mut().poll(cx)
+        runtime::with(|rt| {
+            let _inside = rt.enter(scope.handle.id);
+            runtime::arm_on_entry(scope.handle.id);
+            fut.as_mut().poll(cx)
+        })
     })
     .await
+}
+
+/// The earliest deadline that can cancel the code around this call: of the scopes around it, up to the first shield.
+/// `None` if there is none; a moment long ago if they are cancelled already. Source: trio's `current_effective_deadline`.
+///
+/// ```
+/// use pleach_executor::{Cancelled, effective_deadline, move_on_after, now, run};
+/// use std::time::Duration;
+/// let r: Result<Option<()>, Cancelled> = run(async {
+///     assert_eq!(effective_deadline(), None);
+///     move_on_after(Duration::from_secs(9), async |_| {
+///         assert!(effective_deadline().is_some_and(|at| at > now()));
+///         Ok(())
+///     }).await
+/// });
+/// assert!(matches!(r, Ok(Some(()))));
+/// ```
+#[must_use]
+pub fn effective_deadline() -> Option<Instant> {
+    runtime::effective_deadline()
 }

@@ -5,16 +5,27 @@
 //!                           └─ scope ─ waiters            │ deadline's timer │ the wakers parked in it
 //! ```
 //!
+//! * `tree.rs`: who is below whom, who is cancelled. `limits.rs`: deadlines. `waiters.rs`: the operations that wait.
+//!
 //! Rules:
 //! * **Cached Level**: `effective` = own reason, else (without a shield) the parent's effective one. Every method
 //!   that changes an input recomputes the subtree, iteratively, and stops where nothing changes.
 //! * **Live Parent**: a node's parent is live or [`ScopeId::NONE`]. A node that goes while others still hang below
 //!   it (a future that was polled inside and is awaited outside, or leaked) hands them to the root.
-//! * Methods push the wakers of what became cancelled into `woken`; the caller wakes them after its borrow.
+//! * What a change leaves to do with values of users, whom to wake and what to drop, is collected; the caller takes it
+//!   ([`Tree::take_aftermath`]) and does it after its borrow.
+//! * **Counted**: `cancelled` is the number of nodes with an effective reason. While it is 0 nobody has to look.
+
+mod limits;
+mod waiters;
+
+pub(crate) use limits::Limit;
+pub(crate) use waiters::WaiterKey;
 
 use super::Reason;
 use crate::deadline::TimerKey;
 use std::task::Waker;
+use waiters::Waiter;
 
 const NIL: u32 = u32::MAX;
 
@@ -29,10 +40,6 @@ impl ScopeId {
     pub(crate) const NONE: ScopeId = ScopeId { index: NIL, generation: 0 };
 }
 
-/// A waiting operation's entry in the scope it waits in. Freed by the operation alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct WaiterKey(u32);
-
 struct Node {
     generation: u32,
     live: bool,
@@ -46,6 +53,7 @@ struct Node {
     first_waiter: u32,
     own: Option<Reason>,
     effective: Option<Reason>,
+    limit: Limit,
     timer: Option<TimerKey>,
 }
 
@@ -63,17 +71,10 @@ impl Node {
             first_waiter: NIL,
             own: None,
             effective: None,
+            limit: Limit::Nothing,
             timer: None,
         }
     }
-}
-
-struct Waiter {
-    waker: Option<Waker>,
-    /// The scope this entry is linked into, or NIL once that scope is gone.
-    scope: u32,
-    prev: u32,
-    next: u32,
 }
 
 pub(crate) struct Tree {
@@ -83,8 +84,23 @@ pub(crate) struct Tree {
     free_waiters: Vec<u32>,
     todo: Vec<u32>,
     root: u32,
-    /// Reasons that no node holds any more: values of users, to be dropped outside.
+    cancelled: u32,
+    aftermath: Aftermath,
+}
+
+/// What is left to do after a change, outside of every borrow.
+#[must_use = "whom a change reaches has to be woken"]
+pub(crate) struct Aftermath {
+    /// Wakers of the operations that became cancelled.
+    pub(crate) woken: Vec<Waker>,
+    /// Reasons that no node holds any more.
     pub(crate) dead: Vec<Reason>,
+}
+
+impl Aftermath {
+    const fn new() -> Self {
+        Aftermath { woken: Vec::new(), dead: Vec::new() }
+    }
 }
 
 impl Tree {
@@ -96,7 +112,8 @@ impl Tree {
             free_waiters: Vec::new(),
             todo: Vec::new(),
             root: NIL,
-            dead: Vec::new(),
+            cancelled: 0,
+            aftermath: Aftermath::new(),
         }
     }
 
@@ -105,14 +122,33 @@ impl Tree {
         (n.live && n.generation == id.generation).then_some(id.index as usize)
     }
 
+    /// Is any scope cancelled?
+    pub(crate) fn any_cancelled(&self) -> bool {
+        self.cancelled > 0
+    }
+
+    /// What the changes so far have left to do; `None` if there is nothing.
+    pub(crate) fn take_aftermath(&mut self) -> Option<Aftermath> {
+        let Aftermath { woken, dead } = &self.aftermath;
+        (!woken.is_empty() || !dead.is_empty())
+            .then(|| std::mem::replace(&mut self.aftermath, Aftermath::new()))
+    }
+
+    /// Takes the memory of a list of wakers back.
+    pub(crate) fn reuse(&mut self, woken: Vec<Waker>) {
+        if woken.is_empty() && self.aftermath.woken.capacity() < woken.capacity() {
+            let newer = std::mem::replace(&mut self.aftermath.woken, woken);
+            self.aftermath.woken.extend(newer);
+        }
+    }
+
     pub(crate) fn is_live(&self, id: ScopeId) -> bool {
         self.index(id).is_some()
     }
 
-    /// A new scope below `parent`. With `parent` NONE it becomes the root of a run.
-    pub(crate) fn insert(&mut self, parent: ScopeId) -> ScopeId {
-        let parent = self.index(parent).map_or(NIL, |i| i as u32);
-        let index = match self.free.pop() {
+    /// A clean node: new, or left clean by `remove`.
+    fn make(&mut self) -> u32 {
+        let i = match self.free.pop() {
             Some(i) => i,
             None => {
                 let i = u32::try_from(self.nodes.len()).expect("fewer than 2^32 scopes");
@@ -120,29 +156,54 @@ impl Tree {
                 i
             }
         };
-        // Clean: new, or left clean by `remove`.
-        self.nodes[index as usize].live = true;
-        if parent != NIL
-            && let Some(reason) = self.nodes[parent as usize].effective.clone()
-        {
-            self.nodes[index as usize].effective = Some(reason);
-        }
-        if parent == NIL {
-            self.root = index;
-        } else {
-            self.link(index, parent);
-        }
-        ScopeId { index, generation: self.nodes[index as usize].generation }
+        self.nodes[i as usize].live = true;
+        i
     }
 
-    /// The scope is over. Returns the timer it still had, and its reason (a user's value, to be dropped outside).
-    /// Whatever hangs below goes to the root (Live Parent).
-    pub(crate) fn remove(
-        &mut self,
-        id: ScopeId,
-        woken: &mut Vec<Waker>,
-    ) -> (Option<TimerKey>, Option<Reason>) {
-        let Some(i) = self.index(id) else { return (None, None) };
+    fn id(&self, i: u32) -> ScopeId {
+        ScopeId { index: i, generation: self.nodes[i as usize].generation }
+    }
+
+    /// A new scope below `parent`. With `parent` NONE it becomes the root of a run.
+    pub(crate) fn insert(&mut self, parent: ScopeId) -> ScopeId {
+        let parent = self.index(parent);
+        let i = self.make();
+        match parent {
+            None => self.root = i,
+            Some(p) => {
+                let level = self.nodes[p].effective.clone();
+                self.set_level(i as usize, level);
+                self.link(i, p as u32);
+            }
+        }
+        self.id(i)
+    }
+
+    /// A new scope between `id` and its parent. It takes over what cancelled `id` so far, which is cancelled through
+    /// it from now on: nobody below sees a difference.
+    pub(crate) fn insert_above(&mut self, id: ScopeId) -> ScopeId {
+        let Some(below) = self.index(id) else { return self.insert(ScopeId::NONE) };
+        let i = self.make();
+        let n = &mut self.nodes[below];
+        let (parent, own, level) = (n.parent, n.own.take(), n.effective.clone());
+        self.nodes[i as usize].own = own;
+        self.set_level(i as usize, level);
+        self.unlink(below as u32);
+        if parent != NIL {
+            self.link(i, parent);
+        }
+        self.link(below as u32, i);
+        self.id(i)
+    }
+
+    /// Is nothing below `id`, and does nothing wait in it?
+    pub(crate) fn is_bare(&self, id: ScopeId) -> bool {
+        self.index(id).is_some_and(|i| self.nodes[i].first_child == NIL && self.nodes[i].first_waiter == NIL)
+    }
+
+    /// The scope is over. Returns the timer it still had. Whatever hangs below goes to the root (Live Parent).
+    pub(crate) fn remove(&mut self, id: ScopeId) -> Option<TimerKey> {
+        let i = self.index(id)?;
         while self.nodes[i].first_waiter != NIL {
             let w = self.nodes[i].first_waiter;
             self.unlink_waiter(w);
@@ -153,18 +214,36 @@ impl Tree {
             if self.root != NIL && self.root != i as u32 {
                 self.link(child, self.root);
             }
-            self.recompute(child, woken);
+            self.recompute(child);
         }
         self.unlink(i as u32);
         if self.root == i as u32 {
             self.root = NIL;
         }
+        self.set_level(i, None);
         let n = &mut self.nodes[i];
-        (n.live, n.shield, n.entered) = (false, false, false);
+        (n.live, n.shield, n.entered, n.limit) = (false, false, false, Limit::Nothing);
         n.generation = n.generation.wrapping_add(1);
-        self.dead.extend(n.effective.take().filter(|r| matches!(r, Reason::External(_))));
+        let (own, timer) = (n.own.take(), n.timer.take());
+        self.bury(own);
         self.free.push(i as u32);
-        (n.timer.take(), n.own.take())
+        timer
+    }
+
+    /// Cached Level and Counted change together.
+    fn set_level(&mut self, i: usize, level: Option<Reason>) {
+        if level.is_none() && self.nodes[i].effective.is_none() {
+            return;
+        }
+        self.cancelled += u32::from(level.is_some());
+        let before = std::mem::replace(&mut self.nodes[i].effective, level);
+        self.cancelled -= u32::from(before.is_some());
+        self.bury(before);
+    }
+
+    /// A reason that a node held. Only an external one is a value of a user.
+    fn bury(&mut self, reason: Option<Reason>) {
+        self.aftermath.dead.extend(reason.filter(|r| matches!(r, Reason::External(_))));
     }
 
     fn link(&mut self, i: u32, parent: u32) {
@@ -197,7 +276,7 @@ impl Tree {
     }
 
     /// Makes `id` hang below `parent`, and everything below it with it.
-    pub(crate) fn reparent(&mut self, id: ScopeId, parent: ScopeId, woken: &mut Vec<Waker>) {
+    pub(crate) fn reparent(&mut self, id: ScopeId, parent: ScopeId) {
         let (Some(i), Some(p)) = (self.index(id), self.index(parent)) else { return };
         // A static child that polls the very future its nursery lives in would close a circle: it stays where it is.
         if self.nodes[i].parent == p as u32 || self.is_below(p as u32, i as u32) {
@@ -205,7 +284,7 @@ impl Tree {
         }
         self.unlink(i as u32);
         self.link(i as u32, p as u32);
-        self.recompute(i as u32, woken);
+        self.recompute(i as u32);
     }
 
     fn is_below(&self, mut i: u32, ancestor: u32) -> bool {
@@ -218,33 +297,37 @@ impl Tree {
         false
     }
 
-    pub(crate) fn parent(&self, id: ScopeId) -> ScopeId {
-        match self.index(id).map(|i| self.nodes[i].parent) {
-            Some(p) if p != NIL => ScopeId { index: p, generation: self.nodes[p as usize].generation },
-            _ => ScopeId::NONE,
-        }
+    /// Does `id` hang below `parent`? Only live ones are asked about; for others any answer will do, because moving them
+    /// does nothing.
+    pub(crate) fn hangs_below(&self, id: ScopeId, parent: ScopeId) -> bool {
+        // A parent is live (Live Parent), so its index says which it is.
+        self.nodes.get(id.index as usize).is_some_and(|n| n.parent == parent.index)
     }
 
     /// Cancels `id`. The first reason stays. Says whether it was the first.
-    pub(crate) fn cancel(&mut self, id: ScopeId, reason: Reason, woken: &mut Vec<Waker>) -> bool {
-        let Some(i) = self.index(id) else { return false };
-        if self.nodes[i].own.is_some() {
-            return false;
-        }
+    pub(crate) fn cancel(&mut self, id: ScopeId, reason: Reason) -> bool {
+        let i = match self.index(id) {
+            Some(i) if self.nodes[i].own.is_none() => i,
+            _ => {
+                self.bury(Some(reason));
+                return false;
+            }
+        };
         self.nodes[i].own = Some(reason);
-        self.recompute(i as u32, woken);
+        self.recompute(i as u32);
         true
     }
 
-    pub(crate) fn set_shield(&mut self, id: ScopeId, on: bool, woken: &mut Vec<Waker>) {
+    pub(crate) fn set_shield(&mut self, id: ScopeId, on: bool) {
         if let Some(i) = self.index(id) {
             self.nodes[i].shield = on;
-            self.recompute(i as u32, woken);
+            self.recompute(i as u32);
         }
     }
 
-    /// Restores Cached Level below `i`; collects the wakers of whatever became cancelled by it.
-    fn recompute(&mut self, i: u32, woken: &mut Vec<Waker>) {
+    /// Restores Cached Level below `i`; collects the wakers of whatever became cancelled by it. An operation that is
+    /// woken gives its waker away: its next poll parks one anew, if it still waits then.
+    fn recompute(&mut self, i: u32) {
         let mut todo = std::mem::take(&mut self.todo);
         todo.push(i);
         while let Some(i) = todo.pop() {
@@ -258,13 +341,12 @@ impl Tree {
                 continue;
             }
             let level = level.cloned();
-            let cancelled = level.is_some();
             let (mut waiter, mut child) = (n.first_waiter, n.first_child);
-            let before = std::mem::replace(&mut self.nodes[i as usize].effective, level);
-            self.dead.extend(before.filter(|r| matches!(r, Reason::External(_))));
+            let cancelled = level.is_some();
+            self.set_level(i as usize, level);
             while cancelled && waiter != NIL {
-                let w = &self.waiters[waiter as usize];
-                woken.extend(w.waker.clone());
+                let w = &mut self.waiters[waiter as usize];
+                self.aftermath.woken.extend(w.waker.take());
                 waiter = w.next;
             }
             while child != NIL {
@@ -296,92 +378,6 @@ impl Tree {
     /// The absorb rule: effectively cancelled, and not by what shows through from outside.
     pub(crate) fn absorbs(&self, id: ScopeId) -> bool {
         self.effective(id).is_some() && !self.outer_cancelled(id)
-    }
-
-    /// Marks the first entry; says whether it was one.
-    pub(crate) fn enter(&mut self, id: ScopeId) -> bool {
-        self.index(id).is_some_and(|i| !std::mem::replace(&mut self.nodes[i].entered, true))
-    }
-
-    pub(crate) fn is_entered(&self, id: ScopeId) -> bool {
-        self.index(id).is_some_and(|i| self.nodes[i].entered)
-    }
-
-    /// Stores the timer of the scope's deadline, and gives back the one before.
-    pub(crate) fn set_timer(&mut self, id: ScopeId, timer: Option<TimerKey>) -> Option<TimerKey> {
-        let i = self.index(id)?;
-        std::mem::replace(&mut self.nodes[i].timer, timer)
-    }
-
-    /// Parks a waker in `id`: it is collected when the scope becomes cancelled.
-    pub(crate) fn park(&mut self, id: ScopeId, waker: &Waker) -> WaiterKey {
-        let waiter = Waiter { waker: Some(waker.clone()), scope: NIL, prev: NIL, next: NIL };
-        let w = match self.free_waiters.pop() {
-            Some(w) => {
-                self.waiters[w as usize] = waiter;
-                w
-            }
-            None => {
-                let w = u32::try_from(self.waiters.len()).expect("fewer than 2^32 waiting operations");
-                self.waiters.push(waiter);
-                w
-            }
-        };
-        self.link_waiter(w, id);
-        WaiterKey(w)
-    }
-
-    /// The same operation waits on: perhaps in another scope, perhaps with another waker. The waker it had before
-    /// comes back, because dropping a foreign one runs foreign code.
-    pub(crate) fn repark(&mut self, key: WaiterKey, id: ScopeId, waker: &Waker) -> Option<Waker> {
-        let w = &mut self.waiters[key.0 as usize];
-        let before = match &mut w.waker {
-            Some(old) if old.will_wake(waker) => None,
-            slot => slot.replace(waker.clone()),
-        };
-        if w.scope != id.index {
-            self.unlink_waiter(key.0);
-            self.link_waiter(key.0, id);
-        }
-        before
-    }
-
-    /// The operation is over. Its waker comes back to be dropped outside.
-    pub(crate) fn unpark(&mut self, key: WaiterKey) -> Option<Waker> {
-        self.unlink_waiter(key.0);
-        self.free_waiters.push(key.0);
-        self.waiters[key.0 as usize].waker.take()
-    }
-
-    fn link_waiter(&mut self, w: u32, id: ScopeId) {
-        let Some(i) = self.index(id) else { return };
-        let head = self.nodes[i].first_waiter;
-        let waiter = &mut self.waiters[w as usize];
-        waiter.scope = i as u32;
-        waiter.prev = NIL;
-        waiter.next = head;
-        if head != NIL {
-            self.waiters[head as usize].prev = w;
-        }
-        self.nodes[i].first_waiter = w;
-    }
-
-    fn unlink_waiter(&mut self, w: u32) {
-        let (scope, prev, next) = {
-            let w = &mut self.waiters[w as usize];
-            (std::mem::replace(&mut w.scope, NIL), w.prev, w.next)
-        };
-        if scope == NIL {
-            return;
-        }
-        if prev == NIL {
-            self.nodes[scope as usize].first_waiter = next;
-        } else {
-            self.waiters[prev as usize].next = next;
-        }
-        if next != NIL {
-            self.waiters[next as usize].prev = prev;
-        }
     }
 
     /// How many scopes are open, and how many operations wait in them.

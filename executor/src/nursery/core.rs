@@ -11,18 +11,20 @@
 //! Rules:
 //! * A real error wins over a `Cancelled`, a panic over both; a group never holds a `Cancelled`.
 //! * A `Cancelled` from a child whose scope is *not* cancelled is a failure like any other.
+//! * Values of users are asked, dropped and woken in here: a panic of theirs is the child's, and comes out like one.
+//! * **Children's Scope**: while the body runs, the children have a scope of their own below the nursery's. Once the body
+//!   has ended, and left nothing behind, the nursery's is theirs: most nurseries never need a second one. If somebody
+//!   then asks for the children's scope, the nursery's own moves up, above it, and nobody below sees a difference.
 
+use super::flats::Flats;
 use crate::cancel::{Reason, ScopeId};
 use crate::error::{self, Failure, Failures};
+use crate::panics::{Payload, Steps, keep_first};
 use crate::runtime::{self, RunKey};
 use crate::task::sched::HubIndex;
 use crate::task::word::Word;
-use slab::Slab;
-use std::any::Any;
 use std::cell::{Cell, RefCell};
-
-/// What a panic carries.
-pub(crate) type Payload = Box<dyn Any + Send>;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// How a child or the body ended: a result, or a panic.
 pub(crate) type Outcome<T, E> = Result<Result<T, E>, Payload>;
@@ -30,77 +32,123 @@ pub(crate) type Outcome<T, E> = Result<Result<T, E>, Payload>;
 pub(crate) struct Core<E> {
     pub(crate) run: RunKey,
     pub(crate) hub: HubIndex,
+    /// The node through which the body is woken.
+    pub(crate) body: Word,
+    pub(crate) body_ended: Cell<bool>,
     /// Around the body and the children: cancelled by a failure.
-    pub(crate) scope: ScopeId,
-    /// Around the children alone: cancelled by `Nursery::cancel`. Made when first needed.
+    scope: Cell<ScopeId>,
+    /// Around the children alone: cancelled by `Nursery::cancel`. Chosen when first needed (Children's Scope).
     kids: Cell<ScopeId>,
     failures: RefCell<Vec<E>>,
     cancelled: RefCell<Option<E>>,
     panic: RefCell<Option<Payload>>,
     /// The static children, so that a nursery that is dropped can drop them.
-    pub(crate) flats: RefCell<Slab<Word>>,
+    pub(crate) flats: RefCell<Flats>,
     pub(crate) closed: Cell<bool>,
     owed: Cell<isize>,
 }
 
 impl<E: Failure> Core<E> {
+    #[track_caller]
     pub(crate) fn open() -> Self {
         let run = runtime::run_key();
+        let (hub, body) = runtime::with(|rt| rt.sched.borrow_mut().open_hub(super::BODY));
         Core {
             run,
-            hub: runtime::with(|rt| rt.sched.borrow_mut().insert_hub()),
-            scope: runtime::new_scope(),
+            hub,
+            body,
+            body_ended: Cell::new(false),
+            scope: Cell::new(runtime::new_scope()),
             kids: Cell::new(ScopeId::NONE),
             failures: RefCell::default(),
             cancelled: RefCell::default(),
             panic: RefCell::default(),
-            flats: RefCell::default(),
+            flats: RefCell::new(Flats::new()),
             closed: Cell::new(false),
             owed: Cell::new(0),
         }
     }
 
+    pub(crate) fn scope(&self) -> ScopeId {
+        self.scope.get()
+    }
+
+    /// The scope that children run in: the same for all of them, from the first on.
     pub(crate) fn kids(&self) -> ScopeId {
-        if self.kids.get() == ScopeId::NONE {
-            self.kids.set(runtime::new_scope_below(self.scope));
+        match self.kids.get() {
+            ScopeId::NONE => self.choose_kids(),
+            kids => kids,
         }
+    }
+
+    /// Why the children are cancelled, if they are.
+    pub(crate) fn kids_reason(&self) -> Option<Reason> {
+        let chosen = self.kids.get() != ScopeId::NONE;
+        runtime::effective(if chosen { self.kids.get() } else { self.scope.get() })
+    }
+
+    fn choose_kids(&self) -> ScopeId {
+        let scope = self.scope.get();
+        let alone = self.body_ended.get() && runtime::with(|rt| rt.scopes.borrow().is_bare(scope));
+        self.kids.set(if alone { scope } else { runtime::new_scope_below(scope) });
         self.kids.get()
+    }
+
+    /// The same, when it has to be told apart from the nursery's.
+    pub(crate) fn kids_apart(&self) -> ScopeId {
+        let kids = self.kids();
+        if kids == self.scope.get() {
+            self.scope.set(runtime::new_scope_above(kids));
+        }
+        // Its deadline counts from when it is set: there is no moment at which somebody enters it.
+        runtime::arm_on_entry(kids);
+        kids
     }
 
     /// A child has ended; `was_cancelled` says whether the scope it ran in was cancelled then.
     pub(crate) fn ended(&self, was_cancelled: bool, outcome: Outcome<(), E>) {
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) if was_cancelled && e.is_cancelled() => {
+        let e = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(e)) => e,
+            Err(payload) => return self.panicked(payload),
+        };
+        let kept = catch_unwind(AssertUnwindSafe(|| {
+            if was_cancelled && e.is_cancelled() {
                 let before = self.cancelled.borrow_mut().replace(e);
                 error::absorb(before);
+                return;
             }
-            Ok(Err(e)) => {
-                self.failures.borrow_mut().push(e);
-                self.owe(1);
-                self.failed();
-            }
-            Err(payload) => self.panicked(payload),
+            self.failures.borrow_mut().push(e);
+            self.owe(1);
+            self.failed();
+        }));
+        if let Err(payload) = kept {
+            self.panicked(payload);
         }
     }
 
-    /// The first payload is kept; a later one has nowhere to go but its own hook's report.
+    /// A panic of a child, of the body, or of a value of theirs.
     pub(crate) fn panicked(&self, payload: Payload) {
-        let surplus = {
-            let mut first = self.panic.borrow_mut();
-            if first.is_none() {
-                *first = Some(payload);
-                None
-            } else {
-                Some(payload)
-            }
-        };
-        if surplus.is_none() {
+        self.keep_panic(payload);
+        self.failed();
+    }
+
+    /// The first payload is kept; a later one has nowhere to go but its own hook's report.
+    fn keep_panic(&self, payload: Payload) {
+        if keep_first(&mut self.panic.borrow_mut(), payload) {
             self.owe(1);
         }
-        // A payload may panic when dropped; forgetting it is the only answer that is always right.
-        std::mem::forget(surplus);
-        self.failed();
+    }
+
+    pub(crate) fn failed(&self) {
+        let mut steps = Steps::new();
+        steps.step(|| {
+            runtime::cancel(self.scope.get(), Reason::SiblingFailed);
+        });
+        // A foreign waker has panicked; everybody else has been woken before it came out.
+        if let Some(payload) = steps.into_first() {
+            self.keep_panic(payload);
+        }
     }
 
     /// Failures that are kept here until somebody takes them. If nobody ever does, because the nursery was leaked, the
@@ -110,16 +158,25 @@ impl<E: Failure> Core<E> {
         runtime::owe(failures);
     }
 
-    pub(crate) fn failed(&self) {
-        runtime::cancel(self.scope, Reason::SiblingFailed);
+    /// Everything has ended and somebody panicked: errors are dropped, and the panic goes on.
+    fn resume_panic<T>(&self, payload: Payload, body: Result<T, E>) -> ! {
+        let mut steps = Steps::new();
+        // None of them is left to be dropped while the panic unwinds, when a second one would abort the process.
+        steps.step(|| error::absorb(body));
+        steps.step(|| error::absorb(self.failures.take()));
+        steps.step(|| error::absorb(self.cancelled.take()));
+        std::mem::forget(steps.into_first());
+        resume_unwind(payload)
     }
 
-    pub(crate) fn take_panic(&self) -> Option<Payload> {
-        self.panic.borrow_mut().take()
-    }
-
-    /// Everything has ended, nobody panicked: the nursery's result.
+    /// Everything has ended: the nursery's result, or its panic.
     pub(crate) fn verdict<T>(&self, body: Result<T, E>) -> Result<T, E> {
+        if let Some(payload) = self.panic.take() {
+            self.resume_panic(payload, body);
+        }
+        if body.is_ok() && self.failures.borrow().is_empty() && self.cancelled.borrow().is_none() {
+            return body;
+        }
         let mut failures = std::mem::take(&mut *self.failures.borrow_mut());
         let cancelled = self.cancelled.borrow_mut().take();
         let (value, signal) = match body {
@@ -160,7 +217,7 @@ impl<E: Failure> Core<E> {
     }
 
     fn outer_cancelled(&self) -> bool {
-        runtime::with(|rt| rt.scopes.borrow().outer_cancelled(self.scope))
+        runtime::with(|rt| rt.scopes.borrow().outer_cancelled(self.scope.get()))
     }
 }
 
@@ -170,13 +227,9 @@ impl<E> Drop for Core<E> {
             return;
         }
         // Whoever ends or drops the nursery has taken them, or does without.
-        if runtime::is_current_run(self.run) {
+        if self.owed.get() != 0 && runtime::is_current_run(self.run) {
             runtime::owe(-self.owed.get());
         }
-        if self.kids.get() != ScopeId::NONE {
-            runtime::end_scope(self.kids.get());
-        }
-        runtime::end_scope(self.scope);
-        runtime::remove_hub(self.hub);
+        runtime::close_nursery(self.hub, self.scope.get(), self.kids.get());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::spawn::spawn_flat;
-use crate::cancel::{Reason, ScopeId};
+use crate::cancel::Reason;
 use crate::checkpoint::Wait;
 use crate::error::{Cancelled, Failure};
 use crate::runtime;
@@ -24,9 +24,9 @@ enum Home<V> {
 pub(super) struct HandleCell<V>(RefCell<Home<V>>);
 
 /// The child's end: however the child goes, whoever waits hears of it.
-pub(super) struct WayHome<V> {
+pub(super) struct WayHome<V, E: Failure> {
     cell: Rc<HandleCell<V>>,
-    kids: ScopeId,
+    core: Rc<Core<E>>,
 }
 
 impl<V> HandleCell<V> {
@@ -34,8 +34,8 @@ impl<V> HandleCell<V> {
         HandleCell(RefCell::new(Home::Running(None)))
     }
 
-    pub(super) fn way_home(cell: &Rc<Self>, kids: ScopeId) -> WayHome<V> {
-        WayHome { cell: Rc::clone(cell), kids }
+    pub(super) fn way_home<E: Failure>(cell: &Rc<Self>, core: &Rc<Core<E>>) -> WayHome<V, E> {
+        WayHome { cell: Rc::clone(cell), core: Rc::clone(core) }
     }
 
     fn end(&self, with: Home<V>) {
@@ -52,15 +52,15 @@ impl<V> HandleCell<V> {
     }
 }
 
-impl<V> WayHome<V> {
+impl<V, E: Failure> WayHome<V, E> {
     pub(super) fn arrived(self, value: V) {
         self.cell.end(Home::Arrived(value));
     }
 }
 
-impl<V> Drop for WayHome<V> {
+impl<V, E: Failure> Drop for WayHome<V, E> {
     fn drop(&mut self) {
-        let reason = runtime::effective(self.kids).unwrap_or(Reason::SiblingFailed);
+        let reason = self.core.kids_reason().unwrap_or(Reason::SiblingFailed);
         self.cell.end(Home::Empty(reason));
     }
 }
@@ -190,7 +190,7 @@ impl<E: Failure + 'static> NurseryHandle<E> {
     {
         let Some(core) = self.core() else { return Err(Closed(fut)) };
         let cell = Rc::new(HandleCell::new());
-        let home = HandleCell::way_home(&cell, core.kids());
+        let home = HandleCell::way_home(&cell, &core);
         runtime::require_run(core.run, "nursery handle");
         spawn_flat(&core, async move {
             home.arrived(fut.await?);
@@ -208,7 +208,7 @@ impl<E: Failure + 'static> NurseryHandle<E> {
         if let Some(core) = self.core() {
             runtime::require_run(core.run, "nursery handle");
             let by = runtime::with(runtime::Runtime::task);
-            runtime::cancel(core.kids(), Reason::Requested { by });
+            runtime::cancel(core.kids_apart(), Reason::Requested { by });
         }
     }
 

@@ -2,26 +2,29 @@
 //!
 //! ```text
 //!   spawn(fut)        ─► Box ─► slot of this nursery, node in its hub     polled by the nursery's future
-//!   spawn_static(fut) ─► Box ─► node of its own, flat                     polled by the loop
+//!   spawn_static(fut) ─► Box, with its Gone ─► node of its own, flat      polled by the loop
 //!   task(fut)         ─► spawn, and a cell its value comes home in
 //! ```
 //!
-//! A child is first polled after `spawn` has returned.
+//! Rules:
+//! * A child is first polled after `spawn` has returned.
+//! * Whatever panics on the way in, the nursery has the child or it has not: never half of it.
 
+use super::Nursery;
 use super::core::{Core, Outcome};
+use super::flats::FlatKey;
 use super::handle::{HandleCell, NurseryHandle, TaskHandle};
+use super::slots::Place;
 use super::start::OwnScope;
-use super::{Nursery, Slot};
 use crate::error::Failure;
+use crate::panics::Payload;
 use crate::runtime;
-use crate::task::raw;
-use crate::task::word::Word;
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use crate::task::raw::{self, Attended};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// Starts a child that may borrow anything that outlives the nursery, and the nursery itself.
@@ -51,13 +54,13 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         // leaked, so is the child: a waker holds a number, not a pointer.
         let child = unsafe { raw::erase(Box::pin(fut)) };
         let mut slots = self.slots.borrow_mut();
-        let slot = slots.reserve();
-        let word = runtime::with(|rt| {
-            let word = rt.sched.borrow_mut().insert_borrowed(self.core.hub, slot);
-            rt.wake_word(word);
-            word
-        });
-        slots.all[slot as usize] = Slot::Full { word, own, child };
+        let slot = slots.next();
+        let (word, foreign) = runtime::with(|rt| rt.sched.borrow_mut().insert_borrowed(self.core.hub, slot));
+        slots.put(slot, Place { word, own, child: Some(child) });
+        drop(slots);
+        if let Some(waker) = foreign {
+            waker.wake();
+        }
     }
 
     /// Starts a `'static` child: a task of the executor, whose wake costs the same at any depth. The nursery waits
@@ -83,7 +86,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     #[track_caller]
     pub fn task<V: 's>(&'s self, fut: impl Future<Output = Result<V, E>> + 's) -> TaskHandle<V> {
         let cell = Rc::new(HandleCell::new());
-        let home = HandleCell::way_home(&cell, self.core.kids());
+        let home = HandleCell::way_home(&cell, &self.core);
         self.spawn(async move {
             let value = fut.await?;
             home.arrived(value);
@@ -109,25 +112,69 @@ impl<E> Core<E> {
 /// Tells the nursery that a static child is gone, however it went.
 struct Gone<E: Failure> {
     core: Rc<Core<E>>,
-    key: usize,
-    outcome: Cell<Option<Outcome<(), E>>>,
+    /// Its place among the nursery's static children, until they are told.
+    key: Option<FlatKey>,
+}
+
+impl<E: Failure> Gone<E> {
+    /// The child has ended, and has been dropped.
+    fn ended(&mut self, outcome: Outcome<(), E>, dropped: Result<(), Payload>) {
+        let core = &self.core;
+        if core.closed.get() {
+            // It has dropped its own nursery from the poll in which it ended: the run is the next to be told.
+            runtime::orphan_ended(outcome.map(|r| r.is_ok()));
+            if let Err(payload) = dropped {
+                runtime::orphan_ended(Err(payload));
+            }
+        } else {
+            core.ended(runtime::is_cancelled(core.kids()), outcome);
+            if let Err(payload) = dropped {
+                core.panicked(payload);
+            }
+        }
+        self.leave();
+    }
+
+    /// Off the nursery's list, and the nursery looks whether it was the last.
+    fn leave(&mut self) {
+        let Some(key) = self.key.take() else { return };
+        self.core.flats.borrow_mut().remove(key);
+        if !self.core.closed.get() {
+            runtime::signal_hub(self.core.hub);
+        }
+    }
 }
 
 impl<E: Failure> Drop for Gone<E> {
     fn drop(&mut self) {
-        if !runtime::is_current_epoch(self.core.run) {
-            return;
+        if runtime::is_current_epoch(self.core.run) {
+            self.leave();
         }
-        let _ = self.core.flats.borrow_mut().try_remove(self.key);
-        match self.outcome.take() {
-            // It has dropped its own nursery from the poll in which it ended: the run is the next to be told.
-            Some(outcome) if self.core.closed.get() => runtime::orphan_ended(outcome.map(|r| r.is_ok())),
-            Some(outcome) => self.core.ended(runtime::is_cancelled(self.core.kids()), outcome),
-            None => {}
-        }
-        if !self.core.closed.get() {
-            runtime::signal_hub(self.core.hub);
-        }
+    }
+}
+
+/// A static child, stored once: polled in the scope of the children, with its end told to the nursery.
+impl<E: Failure, F: Future<Output = Result<(), E>>> Future for Attended<F, Gone<E>> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (mut future, gone) = self.parts();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let child = future.as_mut().as_pin_mut().expect("polled until it has ended");
+            runtime::with(|rt| {
+                let _inside = rt.enter_as_is(gone.core.kids());
+                child.poll(cx)
+            })
+        }));
+        let outcome = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(r)) => Ok(r),
+            Err(payload) => Err(payload),
+        };
+        // A panic of the child's destructors is a failure of the child as well.
+        let dropped = catch_unwind(AssertUnwindSafe(|| future.set(None)));
+        gone.ended(outcome, dropped);
+        Poll::Ready(())
     }
 }
 
@@ -135,30 +182,8 @@ pub(super) fn spawn_flat<E: Failure + 'static>(
     core: &Rc<Core<E>>,
     fut: impl Future<Output = Result<(), E>> + 'static,
 ) {
-    let key = core.flats.borrow_mut().insert(Word::from_bits(0));
-    let gone = Gone { core: Rc::clone(core), key, outcome: Cell::new(None) };
-    let kids = core.kids();
-    let word = runtime::spawn_flat(Box::pin(async move {
-        let gone = gone;
-        let mut fut = pin!(Some(fut));
-        let outcome = poll_fn(|cx| {
-            let child = fut.as_mut().as_pin_mut().expect("polled until it has ended");
-            match catch_unwind(AssertUnwindSafe(|| {
-                let _inside = runtime::enter_as_is(kids);
-                child.poll(cx)
-            })) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(r)) => Poll::Ready(Ok(r)),
-                Err(payload) => Poll::Ready(Err(payload)),
-            }
-        })
-        .await;
-        // A panic of the child's destructors is a failure of the child as well.
-        let dropped = catch_unwind(AssertUnwindSafe(|| fut.set(None)));
-        gone.outcome.set(Some(match (outcome, dropped) {
-            (Ok(_), Err(payload)) => Err(payload),
-            (outcome, _) => outcome,
-        }));
-    }));
-    core.flats.borrow_mut()[key] = word;
+    let word = runtime::reserve_flat();
+    let key = core.flats.borrow_mut().insert(word);
+    let gone = Gone { core: Rc::clone(core), key: Some(key) };
+    runtime::fill_flat(word, Box::pin(Attended::new(fut, gone)));
 }

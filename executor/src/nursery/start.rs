@@ -15,9 +15,10 @@
 //! * However the child ends, a guard in *its* frame tells the starter. A panic resumes in the starter.
 
 use super::Nursery;
-use super::core::{Outcome, Payload};
+use super::core::Outcome;
 use crate::cancel::{Reason, ScopeId};
 use crate::error::{Cancelled, Failure};
+use crate::panics::Payload;
 use crate::runtime::{self, RunKey};
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -25,6 +25,7 @@ use self::core::{Core, Receiving, Sending};
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
 use crate::parking::list::Place;
+use crate::runtime;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
@@ -100,7 +101,7 @@ impl<T> Sender<T> {
             return Err(TrySendError::Closed(item));
         }
         let woken = self.core.borrow_mut().send(item)?;
-        woken.into_iter().for_each(Waker::wake);
+        runtime::wake_each(woken);
         Ok(())
     }
 
@@ -110,7 +111,7 @@ impl<T> Sender<T> {
         if self.open.replace(false) {
             let mut woken = Vec::new();
             self.core.borrow_mut().close_sender(self.handle, &mut woken);
-            woken.into_iter().for_each(Waker::wake);
+            runtime::wake_each(woken);
         }
     }
 
@@ -196,7 +197,7 @@ impl<T> Receiver<T> {
             return Err(TryReceiveError::Closed);
         }
         let (item, woken) = self.core.borrow_mut().receive()?;
-        woken.into_iter().for_each(Waker::wake);
+        runtime::wake_each(woken);
         Ok(item)
     }
 
@@ -206,7 +207,7 @@ impl<T> Receiver<T> {
         if self.open.replace(false) {
             let mut woken = Vec::new();
             let items = self.core.borrow_mut().close_receiver(self.handle, &mut woken);
-            woken.into_iter().for_each(Waker::wake);
+            runtime::wake_each(woken);
             drop(items);
         }
     }
@@ -270,7 +271,7 @@ impl<T> Drop for ReceiveStep<'_, T> {
                 }
             }
         };
-        woken.into_iter().for_each(Waker::wake);
+        runtime::wake_each(woken);
         drop(left);
     }
 }

@@ -26,3 +26,17 @@ impl fmt::Debug for TaskId {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// The task that is being polled; `None` outside of any, as between polls.
+///
+/// The body of a nursery belongs to the task that opened it, a child is a task of its own.
+///
+/// ```
+/// use pleach_executor::{current_task, run};
+/// assert_eq!(current_task(), None);
+/// run(async { assert!(current_task().is_some()) });
+/// ```
+#[must_use]
+pub fn current_task() -> Option<TaskId> {
+    crate::runtime::with(crate::runtime::Runtime::task)
+}

@@ -61,6 +61,17 @@ enum Parent {
     Foreign(Waker),
 }
 
+impl Hub {
+    /// A foreign parent gives its waker away: the next poll brings another.
+    #[cold]
+    fn take_foreign(&mut self) -> Option<Waker> {
+        match std::mem::replace(&mut self.parent, Parent::Nobody) {
+            Parent::Foreign(waker) => Some(waker),
+            _ => None,
+        }
+    }
+}
+
 /// What the loop has to do with the next ready node.
 #[must_use]
 pub(crate) enum Next {
@@ -124,13 +135,20 @@ impl Sched {
         self.insert(NO_HUB, Body::Main)
     }
 
-    pub(crate) fn insert_flat(&mut self, task: Flat) -> Word {
+    /// A place for a flat task, which `put_back` puts there: so nothing of a user is dropped in here if there is no
+    /// place any more.
+    pub(crate) fn reserve_flat(&mut self) -> Word {
+        let word = self.insert(NO_HUB, Body::Busy { doomed: false });
         self.flat_live += 1;
-        self.insert(NO_HUB, Body::Flat(task))
+        word
     }
 
-    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> Word {
-        self.insert(hub, Body::Borrowed { slot })
+    /// A child in a nursery's future, ready. A foreign parent's waker comes back, to be woken outside.
+    #[must_use = "a foreign parent has to be woken"]
+    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> (Word, Option<Waker>) {
+        let word = self.insert(hub, Body::Borrowed { slot });
+        let foreign = self.wake(word);
+        (word, foreign)
     }
 
     fn node(&mut self, word: Word) -> Option<&mut Node> {
@@ -143,20 +161,27 @@ impl Sched {
     /// is doomed instead.
     pub(crate) fn remove(&mut self, word: Word) -> Option<Flat> {
         let n = self.node(word)?;
-        if let Body::Busy { doomed } = &mut n.body {
-            *doomed = true;
-            return None;
-        }
-        let body = std::mem::replace(&mut n.body, Body::Free);
+        let task = match &mut n.body {
+            Body::Busy { doomed } => {
+                *doomed = true;
+                return None;
+            }
+            Body::Flat(_) => match std::mem::replace(&mut n.body, Body::Free) {
+                Body::Flat(task) => Some(task),
+                _ => unreachable!("just looked at"),
+            },
+            _ => None,
+        };
+        self.flat_live -= usize::from(task.is_some());
+        self.free(word);
+        task
+    }
+
+    fn free(&mut self, word: Word) {
+        let n = &mut self.nodes[word.index() as usize];
+        n.body = Body::Free;
         n.generation = n.generation.wrapping_add(1);
         self.free.push(word.index());
-        match body {
-            Body::Flat(task) => {
-                self.flat_live -= 1;
-                Some(task)
-            }
-            _ => None,
-        }
     }
 
     /// The poll of a flat task returned "pending". Gives the task back if it was doomed meanwhile.
@@ -177,10 +202,8 @@ impl Sched {
 
     /// A flat task that was being polled has ended.
     pub(crate) fn finish(&mut self, word: Word) {
-        if let Some(n) = self.node(word) {
-            n.body = Body::Free;
-            n.generation = n.generation.wrapping_add(1);
-            self.free.push(word.index());
+        if self.node(word).is_some() {
+            self.free(word);
             self.flat_live -= 1;
         }
     }
@@ -218,10 +241,12 @@ impl Sched {
         self.run.len()
     }
 
-    /// The next ready node; `pick` chooses a position in the queue (0 is the oldest).
-    pub(crate) fn next(&mut self, pick: impl Fn(usize) -> usize) -> Option<Next> {
-        while !self.run.is_empty() {
-            let at = pick(self.run.len());
+    /// The next ready node among the `batch` oldest of the queue, which it leaves; `pick` chooses a position (0 is the
+    /// oldest).
+    pub(crate) fn next(&mut self, batch: &mut usize, pick: impl Fn(usize) -> usize) -> Option<Next> {
+        while *batch > 0 && !self.run.is_empty() {
+            let at = pick(self.run.len().min(*batch));
+            *batch -= 1;
             let i = if at == 0 { self.run.pop_front() } else { self.run.remove(at) };
             let Some(i) = i else { break };
             let n = &mut self.nodes[i as usize];
@@ -251,12 +276,15 @@ impl Sched {
 
     // ---- hubs
 
-    pub(crate) fn insert_hub(&mut self) -> HubIndex {
-        if let Some(h) = self.free_hubs.pop() {
-            return h;
-        }
-        self.hubs.push(Hub { ready: VecDeque::new(), signalled: false, parent: Parent::Nobody });
-        (self.hubs.len() - 1) as u32
+    /// A hub for a nursery, and in it a ready node for the nursery's body.
+    pub(crate) fn open_hub(&mut self, body_slot: u32) -> (HubIndex, Word) {
+        let hub = self.free_hubs.pop().unwrap_or_else(|| {
+            self.hubs.push(Hub { ready: VecDeque::new(), signalled: false, parent: Parent::Nobody });
+            (self.hubs.len() - 1) as u32
+        });
+        let (body, nobody) = self.insert_borrowed(hub, body_slot);
+        debug_assert!(nobody.is_none(), "a new hub has no parent");
+        (hub, body)
     }
 
     /// The nursery is over. Its parent's waker comes back to be dropped outside.
@@ -271,26 +299,36 @@ impl Sched {
         }
     }
 
-    /// A poll of the nursery begins: who polls it, and how many nodes are ready. A waker that is no longer needed
-    /// comes back to be dropped outside.
-    pub(crate) fn enter_hub(&mut self, h: HubIndex, waker: &Waker) -> (usize, Option<Waker>) {
+    /// A poll of the nursery begins: how many nodes are ready. `None` if its parent is another than before, and one
+    /// that a number does not name: then `enter_hub_from` has to be told of it.
+    pub(crate) fn enter_hub(&mut self, h: HubIndex, waker: &Waker) -> Option<usize> {
         let hub = &mut self.hubs[h as usize];
+        match (&mut hub.parent, raw::word_of(waker)) {
+            (Parent::Node(parent), Some(word)) => *parent = word,
+            (Parent::Foreign(parent), None) if parent.will_wake(waker) => {}
+            (parent @ Parent::Nobody, Some(word)) => *parent = Parent::Node(word),
+            _ => return None,
+        }
         hub.signalled = false;
-        let before = match raw::word_of(waker) {
-            Some(word) => match &hub.parent {
-                Parent::Node(w) if *w == word => None,
-                _ => Some(std::mem::replace(&mut hub.parent, Parent::Node(word))),
-            },
-            None => match &hub.parent {
-                Parent::Foreign(w) if w.will_wake(waker) => None,
-                _ => Some(std::mem::replace(&mut hub.parent, Parent::Foreign(waker.clone()))),
-            },
-        };
-        let before = match before {
-            Some(Parent::Foreign(w)) => Some(w),
-            _ => None,
-        };
-        (hub.ready.len(), before)
+        Some(hub.ready.len())
+    }
+
+    /// A poll of the nursery begins, by somebody new. The waker that is no longer needed comes back to be dropped
+    /// outside.
+    pub(crate) fn enter_hub_from(&mut self, h: HubIndex, waker: Waker) -> (usize, Option<Waker>) {
+        let hub = &mut self.hubs[h as usize];
+        let parent = raw::word_of(&waker).map_or(Parent::Foreign(waker), Parent::Node);
+        hub.signalled = false;
+        match std::mem::replace(&mut hub.parent, parent) {
+            Parent::Foreign(before) => (hub.ready.len(), Some(before)),
+            _ => (hub.ready.len(), None),
+        }
+    }
+
+    /// A poll of the nursery ends; if more has become ready meanwhile, its parent is told.
+    #[must_use = "a foreign parent has to be woken"]
+    pub(crate) fn leave_hub(&mut self, h: HubIndex) -> Option<Waker> {
+        if self.hubs[h as usize].ready.is_empty() { None } else { self.signal_hub(h) }
     }
 
     /// The next ready child of a hub: its slot and its number.
@@ -308,25 +346,16 @@ impl Sched {
         None
     }
 
-    pub(crate) fn hub_is_ready(&self, h: HubIndex) -> bool {
-        !self.hubs[h as usize].ready.is_empty()
-    }
-
     /// Wakes whoever polls this hub. A foreign waker comes back, to be woken outside.
     #[must_use = "a foreign parent has to be woken"]
     pub(crate) fn signal_hub(&mut self, h: HubIndex) -> Option<Waker> {
         let hub = &mut self.hubs[h as usize];
-        if hub.signalled {
+        if std::mem::replace(&mut hub.signalled, true) {
             return None;
         }
-        hub.signalled = true;
-        match &hub.parent {
-            Parent::Nobody => None,
-            Parent::Node(word) => {
-                let word = *word;
-                self.wake(word)
-            }
-            Parent::Foreign(w) => Some(w.clone()),
+        match hub.parent {
+            Parent::Node(word) => self.wake(word),
+            _ => hub.take_foreign(),
         }
     }
 
@@ -336,10 +365,9 @@ impl Sched {
     pub(crate) fn wake(&mut self, mut word: Word) -> Option<Waker> {
         loop {
             let n = self.node(word)?;
-            if n.queued {
+            if std::mem::replace(&mut n.queued, true) {
                 return None;
             }
-            n.queued = true;
             let hub = n.hub;
             if hub == NO_HUB {
                 self.run.push_back(word.index());
@@ -347,14 +375,12 @@ impl Sched {
             }
             let hub = &mut self.hubs[hub as usize];
             hub.ready.push_back(word.index());
-            if hub.signalled {
+            if std::mem::replace(&mut hub.signalled, true) {
                 return None;
             }
-            hub.signalled = true;
-            match &hub.parent {
-                Parent::Nobody => return None,
-                Parent::Node(up) => word = *up,
-                Parent::Foreign(w) => return Some(w.clone()),
+            match hub.parent {
+                Parent::Node(up) => word = up,
+                _ => return hub.take_foreign(),
             }
         }
     }

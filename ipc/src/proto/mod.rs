@@ -26,6 +26,6 @@ pub use handshake::{ChildBoot, ChildStep, Expected, HandshakeError, ParentBoot, 
 pub use last_words::last_words;
 pub use limits::{FrameLen, Limits, LimitsError};
 pub use message::{
-    Backend, BootPhase, Cancel, Hello, LastWords, Ledger, Message, PROTOCOL, Reaped, Role, Spec, Started, Why,
-    WireCause, WireEnding, WireStatus,
+    Backend, BootPhase, Cancel, Hello, LastWords, Ledger, Message, PROTOCOL, Reaped, Role, Spec, Started,
+    Why, WireCause, WireEnding, WireStatus,
 };

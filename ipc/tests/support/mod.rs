@@ -188,8 +188,8 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
                 threads,
             })
         }),
-        (text(), any::<(u64, u64, u64, u64, Option<u64>, bool)>(), any::<(u32, u32, u32)>(), role()).prop_map(
-            |(path, x, (a, b, dialogs), role)| {
+        (text(), any::<(u64, u64, u64, u64, Option<u64>, bool)>(), any::<(u32, u32, u32)>(), role())
+            .prop_map(|(path, x, (a, b, dialogs), role)| {
                 let (orphan_grace_ns, cancel_ns, boot_ns, unkillable_ns, ready_by_ns, may_spawn) = x;
                 let limits = Limits { frame: FrameLen::new(a), in_flight: FrameLen::new(b), dialogs };
                 Message::Spec(Spec {
@@ -203,8 +203,7 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
                     may_spawn,
                     role,
                 })
-            }
-        ),
+            }),
         Just(Message::Ready),
         named.clone().prop_map(|(pid, start_time, path, name)| Message::Started(Started {
             pid,
@@ -226,8 +225,11 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
         (tree(), ledger()).prop_map(|(error, ledger)| Message::Failed { error, ledger }),
         Just(Message::Goodbye),
         words().prop_map(Message::LastWords),
-        (any::<u64>(), text(), any::<Vec<u8>>())
-            .prop_map(|(dialog, endpoint, args)| Message::Call { dialog, endpoint, args }),
+        (any::<u64>(), text(), any::<Vec<u8>>()).prop_map(|(dialog, endpoint, args)| Message::Call {
+            dialog,
+            endpoint,
+            args
+        }),
         any::<(u64, Vec<u8>)>().prop_map(|(dialog, value)| Message::CallReturned { dialog, value }),
         (any::<u64>(), tree()).prop_map(|(dialog, error)| Message::CallFailed { dialog, error }),
         (any::<u64>(), cause()).prop_map(|(dialog, cause)| Message::CallCancel { dialog, cause }),

@@ -17,7 +17,7 @@ use crate::endpoint::{Context, Registry};
 use crate::error::{Error, ErrorKind};
 use crate::wire::Cause;
 use pleach_executor::sync::Event as Flag;
-use pleach_executor::{CancelScope, NurseryHandle, ScopeHandle, sleep_forever};
+use pleach_executor::{CancelScope, NurseryHandle, ScopeHandle, check, low_level, sleep_forever};
 use pleach_ipc::ChannelError;
 use pleach_ipc::proto::{Limits, Message, Role, WireCause};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -161,9 +161,14 @@ async fn answer(here: &Rc<Here>, dialog: u64, ended: Result<Option<Vec<u8>>, Err
     let message = match ended {
         Ok(Some(value)) => Message::CallReturned { dialog, value },
         Ok(None) => Message::CallCancelled { dialog },
-        // The actor is being cancelled.
-        Err(e) if pleach_executor::Failure::is_cancelled(&e) => return Err(e),
-        Err(e) => failed(e),
+        Err(e) => match check() {
+            Ok(()) => failed(e),
+            // The actor itself is being cancelled: its end says it all, a real error among it.
+            Err(c) => {
+                low_level::absorb(c);
+                return Err(e);
+            }
+        },
     };
     let Some(link) = &here.link else { return Ok(()) };
     match link.send(&message).await {

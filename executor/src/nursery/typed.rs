@@ -1,0 +1,95 @@
+//! Nurseries and scopes with the error type named once.
+//!
+//! ```text
+//!   type Run = In<MyError>;  ─►  Run::nursery(…)  Run::move_on_after(…)  Run::fail_after(…)  Run::shielded(…)
+//! ```
+
+use super::{Nursery, nursery};
+use crate::cancel::CancelScope;
+use crate::error::{Failure, TooSlow};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// Names the error type once per crate, so that `?` behind a nursery needs no hints.
+///
+/// ```
+/// use pleach_executor::{In, checkpoint, run};
+/// type Run = In<std::io::Error>;
+///
+/// async fn both() -> std::io::Result<u8> {
+///     Run::nursery(async |n| {
+///         n.spawn(async { checkpoint().await?; Ok(()) });
+///         Ok(())
+///     })
+///     .await?;
+///     Ok(7)
+/// }
+/// assert_eq!(run(both()).unwrap(), 7);
+/// ```
+#[derive(Debug)]
+pub struct In<E>(PhantomData<E>);
+
+impl<E: Failure + 'static> In<E> {
+    /// See [`nursery`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`nursery`].
+    ///
+    /// # Errors
+    ///
+    /// As [`nursery`].
+    pub async fn nursery<'env, T>(
+        body: impl for<'s> AsyncFnOnce(&'s Nursery<'s, 'env, E>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        nursery(body).await
+    }
+
+    /// See [`crate::move_on_after`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`CancelScope::run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::move_on_after`].
+    pub async fn move_on_after<T>(
+        d: Duration,
+        body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        crate::cancel::move_on_after(d, body).await
+    }
+
+    /// See [`crate::fail_after`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`CancelScope::run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::fail_after`].
+    pub async fn fail_after<T>(
+        d: Duration,
+        body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<TooSlow>,
+    {
+        crate::cancel::fail_after(d, body).await
+    }
+
+    /// See [`crate::shielded`].
+    ///
+    /// # Cancellation
+    ///
+    /// Never a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::shielded`].
+    pub async fn shielded<T>(body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>) -> Result<T, E> {
+        crate::cancel::shielded(body).await
+    }
+}

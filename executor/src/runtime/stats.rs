@@ -1,0 +1,141 @@
+//! What an executor counts, and what it says about itself.
+
+use super::{Runtime, try_with, with};
+use crate::reactor::Reactor;
+use crate::task::TaskId;
+use std::cell::Cell;
+
+/// Counters of this thread's executor, from its first run on.
+///
+/// ```
+/// use pleach_executor::{checkpoint, run, stats};
+/// run(async {
+///     let before = stats();
+///     checkpoint().await.unwrap();
+///     assert!(stats().polls > before.polls);
+/// });
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Polls of tasks: main, children, bodies.
+    pub polls: u64,
+    /// Looks outside: at the clock, the descriptors, the inbox.
+    pub turns: u64,
+    /// Deadlines and sleeps that came due.
+    pub timers_fired: u64,
+    /// How often a checkpoint reported a cancellation.
+    pub delivered: u64,
+    /// `Cancelled` values dropped outside a scope's exit. Not by itself a mistake: `join!` drops one of two.
+    pub swallowed: u64,
+    /// The task that swallowed last.
+    pub last_swallowed_by: Option<TaskId>,
+    /// Tasks alive now: main, children, bodies of open nurseries.
+    pub tasks: usize,
+    /// Cancel scopes open now, the root and those of open nurseries included.
+    pub scopes: usize,
+    /// Operations waiting now in a cancel scope.
+    pub waiting: usize,
+    /// Timers armed now.
+    pub timers: usize,
+    /// Descriptors registered now.
+    pub registrations: usize,
+}
+
+/// What [`Stats`] counts, each in a cell of its own: a poll touches one.
+pub(super) struct Counters {
+    pub(super) polls: Cell<u64>,
+    turns: Cell<u64>,
+    timers_fired: Cell<u64>,
+    pub(super) delivered: Cell<u64>,
+    swallowed: Cell<u64>,
+    last_swallowed_by: Cell<Option<TaskId>>,
+    /// Is a `Cancelled` that is dropped now one that a scope has taken in?
+    absorbing: Cell<bool>,
+}
+
+pub(super) fn bump(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+impl Counters {
+    pub(super) const fn new() -> Self {
+        Counters {
+            polls: Cell::new(0),
+            turns: Cell::new(0),
+            timers_fired: Cell::new(0),
+            delivered: Cell::new(0),
+            swallowed: Cell::new(0),
+            last_swallowed_by: Cell::new(None),
+            absorbing: Cell::new(false),
+        }
+    }
+
+    pub(super) fn reset(&self) {
+        for c in [&self.polls, &self.turns, &self.timers_fired, &self.delivered, &self.swallowed] {
+            c.set(0);
+        }
+        self.last_swallowed_by.set(None);
+        self.absorbing.set(false);
+    }
+}
+
+impl Runtime {
+    pub(crate) fn count_poll(&self) {
+        bump(&self.counters.polls);
+    }
+
+    pub(crate) fn count_turn(&self) {
+        bump(&self.counters.turns);
+    }
+
+    pub(crate) fn count_fired(&self) {
+        bump(&self.counters.timers_fired);
+    }
+
+    pub(crate) fn registrations(&self) -> usize {
+        self.reactor.borrow().as_ref().map_or(0, Reactor::registrations)
+    }
+}
+
+/// Counters of this thread's executor. Callable anywhere; zero on a thread that never ran one.
+#[must_use]
+pub fn stats() -> Stats {
+    with(|rt| {
+        let (scopes, waiting) = rt.scopes.borrow().counts();
+        Stats {
+            tasks: rt.sched.borrow().nodes_live(),
+            scopes,
+            waiting,
+            timers: rt.timers.borrow().len(),
+            registrations: rt.registrations(),
+            polls: rt.counters.polls.get(),
+            turns: rt.counters.turns.get(),
+            timers_fired: rt.counters.timers_fired.get(),
+            delivered: rt.counters.delivered.get(),
+            swallowed: rt.counters.swallowed.get(),
+            last_swallowed_by: rt.counters.last_swallowed_by.get(),
+        }
+    })
+}
+
+pub(crate) fn note_swallowed() {
+    let _ = try_with(|rt| {
+        if !rt.counters.absorbing.get() {
+            bump(&rt.counters.swallowed);
+            rt.counters.last_swallowed_by.set(rt.task());
+        }
+    });
+}
+
+/// Runs `f`; a `Cancelled` dropped in it counts as absorbed.
+pub(crate) fn absorbing<R>(f: impl FnOnce() -> R) -> R {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            let _ = try_with(|rt| rt.counters.absorbing.set(self.0));
+        }
+    }
+    let _back = Back(try_with(|rt| rt.counters.absorbing.replace(true)).unwrap_or(false));
+    f()
+}
