@@ -11,8 +11,9 @@
 //! accounted for, as failed or as cancelled because another failed first; no process, descriptor or socket is left;
 //! every process was reaped by its own parent; no rung of the ladder above the message was used. Exit status 1 if not.
 //!
-//! With `--all-fail` the leaves stand under a shield from the moment when all have arrived until each has failed: then
-//! every single leaf's error has to be in the tree.
+//! With `--all-fail` the leaves stand under a shield, wait until all have arrived, and then each fails: so every single leaf's
+//! error has to be in the tree. The actors above them need no shield: a cancelled one waits for those below it, and a real
+//! error wins over a cancellation.
 //!
 //! With `--panic` the leaves do not return an error but panic.
 //!
@@ -20,13 +21,15 @@
 //! [`GROW`] in this program begun anew, which gets its pipes from its parent; `auto` leaves the choice to the library.
 
 use pleach::{
-    Actor, Backend, Config, Context, Ending, Endpoint, Error, Event, Failure, Instant, Program, Start, Why,
-    actors_with, fd::AsyncFd, inventory,
+    Actor, Backend, Config, Context, Ending, Endpoint, Error, Event, Failure, Fallen, Instant, Program,
+    Start, Why, actors_with, fd::AsyncFd, inventory,
 };
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -252,10 +255,14 @@ async fn one_run(root: &Actor, options: Options, run: u32) -> Result<Report, Err
     let before = Inventory::take()?;
     let books_before = root.books();
     let heard = Rc::new(RefCell::new(Heard::default()));
+    let fallen = Fallen::default();
     let observer = {
-        let heard = Rc::clone(&heard);
+        let (heard, fallen) = (Rc::clone(&heard), fallen.clone());
         let show = run == 1 && !options.json;
-        root.observe(move |event| hear(&mut heard.borrow_mut(), event, show))
+        root.observe(move |event| {
+            fallen.hear(event);
+            hear(&mut heard.borrow_mut(), event, show);
+        })
     };
     let start = pleach::now();
     let (outcome, tokens) = grow_and_listen(root, options.shape).await?;
@@ -299,7 +306,7 @@ async fn one_run(root: &Actor, options: Options, run: u32) -> Result<Report, Err
         start_to_root_us: took.as_micros(),
         first_failure_to_last_reaped_us: reaped_after.as_micros(),
         complaints,
-        errors: errors.to_string(),
+        errors: pleach::Report::new(&errors).with(&fallen).to_string(),
     })
 }
 
@@ -443,24 +450,44 @@ fn leaf_paths(shape: Shape) -> Vec<String> {
 /// What must be the same before and after a run.
 struct Inventory {
     fds: Vec<(i32, String)>,
+    sockets: BTreeSet<PathBuf>,
 }
 
 impl Inventory {
     fn take() -> Result<Self, Error> {
-        Ok(Inventory { fds: inventory::open_fds()? })
+        Ok(Inventory { fds: inventory::open_fds()?, sockets: socket_files()? })
     }
 
     fn compare(&self, complaints: &mut Vec<String>) -> Result<(), Error> {
         if !inventory::no_children() {
-            complaints.push(format!("child processes are left: {:?}", inventory::children()?));
+            // Its own were reaped by their actors: what is here now was left by somebody, or adopted.
+            complaints
+                .push(format!("child processes are left, or strangers came: {:?}", inventory::children()?));
         }
         for fd in inventory::open_fds()? {
             if !self.fds.contains(&fd) {
                 complaints.push(format!("descriptor {} is left: {}", fd.0, fd.1));
             }
         }
+        for file in socket_files()?.difference(&self.sockets) {
+            complaints.push(format!("a socket file is left: {}", file.display()));
+        }
         Ok(())
     }
+}
+
+/// The socket files in the places where a process would put one.
+fn socket_files() -> Result<BTreeSet<PathBuf>, Error> {
+    let mut found = BTreeSet::new();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    for dir in [Some(std::env::temp_dir()), Some(std::env::current_dir()?), runtime].into_iter().flatten() {
+        for entry in dir.read_dir().into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_socket()) {
+                found.insert(entry.path());
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Report {

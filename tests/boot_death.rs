@@ -82,14 +82,17 @@ fn check(step: Step, e: &Error, expected: Status) -> Option<String> {
 
 fn an_exit_at_every_step_is_a_typed_error() {
     for step in Step::ALL {
-        let words = check(step, &dies(step, Fault::Exit(3)).0, Status::Exited(3));
+        let (e, timers) = dies(step, Fault::Exit(3));
+        let words = check(step, &e, Status::Exited(3));
+        assert_eq!(timers, 0, "{step:?}: a timer told, and not the event");
         assert_eq!(words, None, "a quiet exit says nothing");
     }
 }
 
 fn a_panic_at_every_step_is_a_typed_error_with_its_text() {
     for step in Step::ALL {
-        let (e, _) = dies(step, Fault::Panic);
+        let (e, timers) = dies(step, Fault::Panic);
+        assert_eq!(timers, 0, "{step:?}: a timer told, and not the event");
         let words = check(step, &e, Status::Exited(step.exit_code()));
         let words = words.unwrap_or_else(|| panic!("{step:?} said nothing"));
         assert!(words.contains(&format!("made to panic in {step}")), "{step:?}: {words}");
@@ -99,7 +102,9 @@ fn a_panic_at_every_step_is_a_typed_error_with_its_text() {
 
 fn a_kill_at_every_step_is_a_typed_error() {
     for step in Step::ALL {
-        let words = check(step, &dies(step, Fault::Kill).0, Status::Signaled { signal: 9, core: false });
+        let (e, timers) = dies(step, Fault::Kill);
+        let words = check(step, &e, Status::Signaled { signal: 9, core: false });
+        assert_eq!(timers, 0, "{step:?}: a timer told, and not the event");
         assert_eq!(words, None);
     }
 }

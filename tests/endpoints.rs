@@ -3,9 +3,9 @@
 
 use pleach::sync::Event as Flag;
 use pleach::{
-    Actor, Backend, CancelScope, Config, Context, Endpoint, Error, ErrorKind, Event, Failure, Fault, Portal,
-    Program, Start, Status, Step, actors, actors_with, checkpoint, move_on_after, nursery, run, shielded,
-    sleep_forever, stats,
+    Actor, Backend, BootPhase, CancelScope, Config, Context, Endpoint, Error, ErrorKind, Event, Failure,
+    Fault, Portal, Program, Start, Status, Step, actors, actors_with, checkpoint, move_on_after, nursery,
+    run, shielded, sleep_forever, stats,
 };
 use pleach_spawn::{Pid, Signal, exit_now, signal_descendant};
 use std::cell::{Cell, RefCell};
@@ -37,6 +37,11 @@ pleach::test_main!(
     an_actor_is_gone_when_it_dies_at_any_step,
     a_large_argument_and_a_large_value_cross,
     a_nursery_that_is_dropped_ends_its_calls,
+    the_limits_of_a_spawn_are_its_own,
+    a_limit_out_of_range_starts_nothing,
+    the_limits_go_down_the_tree,
+    an_actor_has_arguments_environment_directory_and_stdin_of_its_parent,
+    a_command_started_by_an_actor_is_no_actor,
 );
 
 const DOUBLE: Endpoint<u64, u64> = Endpoint::new("double");
@@ -49,6 +54,9 @@ const TREE: Endpoint<(u32, bool), u32> = Endpoint::new("tree");
 const GIVEN: Endpoint<(), Vec<String>> = Endpoint::new("given");
 const PIDS: Endpoint<u32, Vec<u32>> = Endpoint::new("pids");
 const DIE: Endpoint<i32, ()> = Endpoint::new("die");
+const CONFIG: Endpoint<bool, Vec<String>> = Endpoint::new("config");
+const SURROUNDINGS: Endpoint<(), Surroundings> = Endpoint::new("surroundings");
+const COMMAND: Endpoint<(), String> = Endpoint::new("command");
 const UNKNOWN: Endpoint<(), ()> = Endpoint::new("unknown");
 
 /// Both, side by side.
@@ -68,6 +76,9 @@ fn program() -> Program {
         .endpoint(TREE, async |context, (levels, leaves_may)| tree(context, levels, leaves_may).await)
         .endpoint(GIVEN, given)
         .endpoint(PIDS, async |_, n| Ok(vec![n, std::process::id()]))
+        .endpoint(CONFIG, async |_, forks| configs(forks).await)
+        .endpoint(SURROUNDINGS, async |_, ()| surroundings())
+        .endpoint(COMMAND, async |_, ()| command())
         .endpoint(DIE, async |_, status| exit_now(status))
 }
 
@@ -579,6 +590,114 @@ fn a_nursery_that_is_dropped_ends_its_calls() {
         let portal = kept.take().expect("it was up");
         let e = portal.call(DOUBLE, 1).await.expect_err("it was killed");
         assert!(e.is_cancelled() || *e.kind() == ErrorKind::Gone, "{e}");
+        Ok(())
+    });
+}
+
+fn the_limits_of_a_spawn_are_its_own() {
+    on_each(async |backend| {
+        let far = Config::default().boot(Duration::from_secs(600)).cancel(Duration::from_secs(600));
+        actors_with(far, async |an| {
+            let narrow = an.spawn(worker(backend).config(far.frame(64 << 10).dialogs(1))).await?;
+            let e = narrow.call(ECHO, vec![0; 65 << 10]).await.expect_err("over its limit");
+            assert!(e.message().contains("does not fit"), "{e}");
+            let wide = an.spawn(worker(backend)).await?;
+            assert_eq!(wide.call(ECHO, vec![0; 65 << 10]).await?.len(), 65 << 10);
+            // One dialog at a time.
+            let notes = Notes::listen();
+            nursery(async |n| {
+                n.spawn(async { narrow.call(WAIT, "the one".to_owned()).await.map(drop) });
+                notes.until("the one has begun").await?;
+                let e = narrow.call(DOUBLE, 1).await.expect_err("one is open");
+                assert!(e.message().contains("wait for some of them"), "{e}");
+                n.cancel();
+                Ok::<_, Error>(())
+            })
+            .await?;
+            assert_eq!(narrow.call(DOUBLE, 1).await?, 2);
+            an.cancel();
+            Ok(())
+        })
+        .await?;
+        // A child that never says its first word is given up long before the end of its boot.
+        let config = far.handshake(Duration::from_millis(50)).cancel(Duration::from_millis(50));
+        let start = worker(backend).config(config).fault(Step::Runtime, Fault::Hang);
+        let e = actors(async |an| an.spawn(start).await.map(drop)).await.expect_err("it hangs");
+        assert_eq!(*e.kind(), ErrorKind::BootTimeout { phase: BootPhase::Hello }, "{e}");
+        Ok(())
+    });
+}
+
+fn a_limit_out_of_range_starts_nothing() {
+    on_each(async |backend| {
+        let start = worker(backend).config(Config::default().frame(1));
+        let e = actors(async |an| an.spawn(start).await.map(drop)).await.expect_err("too small");
+        assert!(matches!(e.kind(), ErrorKind::Spawn { step, .. } if step == "limits"), "{e}");
+        assert!(e.message().contains("`frame` is 1 bytes: it must be from"), "{e}");
+        assert_eq!(Actor::current().books().started, 0);
+        Ok(())
+    });
+}
+
+fn the_limits_go_down_the_tree() {
+    on_each(async |backend| {
+        let config = Config::default()
+            .boot(Duration::from_secs(11))
+            .handshake(Duration::from_secs(3))
+            .cancel(Duration::from_secs(7))
+            .terminate_at(33)
+            .unkillable(Duration::from_secs(12))
+            .orphan_grace(Duration::from_millis(300))
+            .frame(1 << 20)
+            .in_flight(2 << 20)
+            .dialogs(77);
+        let start = worker(backend).may_spawn(true).config(config);
+        let below = actors(async |an| an.call_with(start, CONFIG, backend == Backend::Fork).await).await?;
+        assert_eq!(below, [format!("{config:?}"), format!("{config:?}")]);
+        Ok(())
+    });
+}
+
+/// The limits here, and those of an actor that is started here.
+async fn configs(forks: bool) -> Result<Vec<String>, Error> {
+    let here = format!("{:?}", Actor::current().config());
+    if Actor::current().id().path().matches('/').count() == 2 {
+        return Ok(vec![here]);
+    }
+    let backend = if forks { Backend::Fork } else { Backend::Exec };
+    let below = actors(async |an| an.call_with(worker(backend), CONFIG, forks).await).await?;
+    Ok([vec![here], below].concat())
+}
+
+/// Arguments, environment, directory, standard input.
+type Surroundings = (Vec<String>, Vec<(String, String)>, String, String);
+
+fn surroundings() -> Result<Surroundings, Error> {
+    let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+    let (dir, stdin) = (std::env::current_dir()?, std::fs::read_link("/proc/self/fd/0")?);
+    Ok((std::env::args().collect(), std::env::vars().collect(), text(dir), text(stdin)))
+}
+
+fn an_actor_has_arguments_environment_directory_and_stdin_of_its_parent() {
+    let ours = surroundings().expect("/proc");
+    on_each(async |backend| {
+        let theirs = actors(async |an| an.call_with(worker(backend), SURROUNDINGS, ()).await).await?;
+        assert_eq!(theirs, ours, "what told it that it is an actor is gone");
+        Ok(())
+    });
+}
+
+/// This binary again, as somebody who inherits everything from an actor would start it.
+fn command() -> Result<String, Error> {
+    let again =
+        std::process::Command::new("/proc/self/exe").args(["--list", "--format", "terse"]).output()?;
+    Ok(String::from_utf8_lossy(&again.stdout).into_owned())
+}
+
+fn a_command_started_by_an_actor_is_no_actor() {
+    on_each(async |backend| {
+        let listed = actors(async |an| an.call_with(worker(backend), COMMAND, ()).await).await?;
+        assert!(listed.contains("a_command_started_by_an_actor_is_no_actor: test"), "{listed}");
         Ok(())
     });
 }

@@ -173,7 +173,8 @@ fn a_killed_middle_is_named_and_its_siblings_are_cancelled() {
     adopt_strays().unwrap();
     let killed = Status::Signaled { signal: 9, core: false };
     for run in 0..runs() {
-        strike_one(run, Signal::KILL, |pid| ErrorKind::Died { pid, status: killed });
+        let (heard, books) = strike_one(run, Signal::KILL, |pid| ErrorKind::Died { pid, status: killed });
+        assert_eq!((heard.timers, books.terminated, books.killed), (0, 0, 0), "run {run}: a timer told");
     }
 }
 

@@ -12,15 +12,20 @@
 //!   anywhere below the root would be later than that of the root, which would kill the actor that has it.
 //! * The only upper bound in time is a hang guard.
 
+#[path = "support/backend.rs"]
+mod backend;
+
+use backend::{at_root, start};
 use pleach::{
-    Actor, Config, Ending, Error, Event, Status, actors, actors_with, now, run, shielded, sleep_forever,
-    stats,
+    Actor, ActorHandle, ActorNursery, Config, Context, Ending, Endpoint, Error, Event, Program, Status,
+    actors, actors_with, now, shielded, sleep_forever, stats,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 pleach::test_main!(
+    program = program;
     leaves_that_heed_nothing_end_by_the_one_deadline_of_a_narrow_tree,
     #[limit(180)]
     leaves_that_heed_nothing_end_by_the_one_deadline_of_a_broad_tree,
@@ -29,8 +34,20 @@ pleach::test_main!(
 /// What the shares of the levels are of, in hundredths: the deadline of a child is nine tenths of its parent's.
 const SHARES: [u32; 3] = [100, 90, 81];
 
+const GROW: Endpoint<Vec<usize>, ()> = Endpoint::new("grow");
+
+fn program() -> Program {
+    Program::new("root")
+        .endpoint(GROW, async |context: Context, breadths| grow(context.actor().clone(), breadths).await)
+}
+
+fn plant(an: &ActorNursery, breadths: &[usize]) -> ActorHandle<()> {
+    let below = breadths.to_vec();
+    start(an, "child", GROW, breadths.to_vec(), async move |actor, ()| grow(actor, below).await)
+}
+
 /// An actor with children of these numbers below it, level by level. The leaves say that they are up, and heed nothing.
-async fn grow(actor: Actor, breadths: &'static [usize]) -> Result<(), Error> {
+async fn grow(actor: Actor, breadths: Vec<usize>) -> Result<(), Error> {
     let Some((&here, below)) = breadths.split_first() else {
         return shielded::<(), Error>(async |_| {
             actor.note("up");
@@ -41,7 +58,7 @@ async fn grow(actor: Actor, breadths: &'static [usize]) -> Result<(), Error> {
     };
     actors(async |an| {
         for _ in 0..here {
-            let _running = an.fork("child", (), async move |actor, ()| grow(actor, below).await);
+            let _running = plant(an, below);
         }
         Ok(())
     })
@@ -62,7 +79,7 @@ struct Heard {
 }
 
 /// Grows the tree, cancels it when all leaves are up, and looks at how it went.
-fn falls_by_one_deadline(breadths: &'static [usize; 3], limit: Duration) {
+fn falls_by_one_deadline(breadths: [usize; 3], limit: Duration) {
     let counts: Vec<usize> = breadths
         .iter()
         .scan(1, |all, breadth| {
@@ -72,7 +89,7 @@ fn falls_by_one_deadline(breadths: &'static [usize; 3], limit: Duration) {
         .collect();
     let leaves = counts[2];
     let heard: Rc<RefCell<Heard>> = Rc::default();
-    let (cancelled_at, fired, books) = run(async {
+    let (cancelled_at, fired, books) = at_root(program, async || {
         let all_up = Rc::new(pleach::sync::Event::new());
         let (hears, signal) = (Rc::clone(&heard), Rc::clone(&all_up));
         let _watching = Actor::current().observe(move |event| {
@@ -94,7 +111,7 @@ fn falls_by_one_deadline(breadths: &'static [usize; 3], limit: Duration) {
         let config = Config::default().boot(Duration::from_secs(600)).cancel(limit);
         let cancelled: Result<_, Error> = actors_with(config, async |an| {
             for _ in 0..breadths[0] {
-                let _running = an.fork("child", (), async |actor, ()| grow(actor, &breadths[1..]).await);
+                let _running = plant(an, &breadths[1..]);
             }
             all_up.wait().await?;
             let before = (now(), stats().timers_fired);
@@ -106,9 +123,6 @@ fn falls_by_one_deadline(breadths: &'static [usize; 3], limit: Duration) {
         (cancelled_at, stats().timers_fired - fired_before, Actor::current().books())
     });
     let ended = heard.take().ended;
-    for (at, count) in counts.iter().enumerate() {
-        assert_eq!(ended.iter().filter(|e| e.0 == at).count(), *count, "everybody on level {at} is heard of");
-    }
     for (at, status, ending, when) in &ended {
         assert!(matches!(ending, Ending::Cancelled(_)), "level {at}: {ending}");
         if *at < 2 {
@@ -118,6 +132,9 @@ fn falls_by_one_deadline(breadths: &'static [usize; 3], limit: Duration) {
             assert_eq!(*status, Status::Signaled { signal: 9, core: false });
             assert!(*when >= cancelled_at + limit * SHARES[2] / 100, "no leaf goes before its share is over");
         }
+    }
+    for (at, count) in counts.iter().enumerate() {
+        assert_eq!(ended.iter().filter(|e| e.0 == at).count(), *count, "everybody on level {at} is heard of");
     }
     // SIGTERM, at 60 % of each one's time, tells them nothing new; SIGKILL is for the leaves alone.
     let everybody = u32::try_from(counts.iter().sum::<usize>()).expect("a small tree");
@@ -131,9 +148,9 @@ fn falls_by_one_deadline(breadths: &'static [usize; 3], limit: Duration) {
 }
 
 fn leaves_that_heed_nothing_end_by_the_one_deadline_of_a_narrow_tree() {
-    falls_by_one_deadline(&[2, 2, 8], Duration::from_secs(10));
+    falls_by_one_deadline([2, 2, 8], Duration::from_secs(10));
 }
 
 fn leaves_that_heed_nothing_end_by_the_one_deadline_of_a_broad_tree() {
-    falls_by_one_deadline(&[8, 8, 8], Duration::from_secs(30));
+    falls_by_one_deadline([8, 8, 8], Duration::from_secs(30));
 }

@@ -2,7 +2,8 @@
 //! children end beside a tree, and when an actor uses what belongs to its parent.
 
 use pleach::{
-    Actor, Ending, Error, Event, Program, Status, Why, actors, run, sleep_forever, sync::Event as Flag,
+    Actor, Ending, Error, Event, Program, Status, Why, actors, checkpoint, inventory, run, sleep_forever,
+    sync::Event as Flag,
 };
 use pleach_spawn::{Pid, Signal, signal_descendant};
 use std::cell::RefCell;
@@ -14,6 +15,7 @@ use std::task::Poll;
 pleach::test_main!(
     a_dropped_nursery_tells_of_every_end_and_reaps_in_the_run,
     a_command_beside_a_tree_keeps_its_status_when_strays_are_gathered,
+    a_program_that_goes_on_keeps_no_dead_strays,
     what_an_actor_printed_without_a_newline_is_printed,
     an_actor_that_a_closure_captured_tells_nobody_anything,
     #[ignore = "prints without a newline; run by the one above"]
@@ -64,6 +66,53 @@ fn a_dropped_nursery_tells_of_every_end_and_reaps_in_the_run() {
     assert_eq!((books.started, books.reaped, books.terminated, books.killed), (2, 2, 0, 2));
 }
 
+/// Kills an actor that has a child, which comes to the root.
+async fn lose_a_middle(root: &Actor) {
+    let below = Rc::new(Flag::new());
+    let heard = Rc::clone(&below);
+    let _watching = root.observe(move |event| {
+        if matches!(event, Event::Note { .. }) {
+            heard.set();
+        }
+    });
+    let r: Result<(), Error> = actors(async |an| {
+        let middle = an.fork("middle", (), async |_, ()| {
+            actors(async |an| {
+                an.fork("below", (), async |actor, ()| {
+                    actor.note("up");
+                    idle().await
+                })
+                .result()
+                .await
+            })
+            .await
+        });
+        let pid = middle.ready().await?;
+        below.wait().await?;
+        signal_descendant(Pid::from_raw(pid.cast_signed()), Signal::KILL)?;
+        middle.result().await
+    })
+    .await;
+    assert!(r.is_err(), "the middle was killed");
+}
+
+fn a_program_that_goes_on_keeps_no_dead_strays() {
+    let code = Program::new("root").run(async |root| {
+        for _ in 0..20 {
+            lose_a_middle(&root).await;
+            // Nothing tells the program's code of it: it looks, as often as it takes.
+            while !inventory::no_children() {
+                checkpoint().await?;
+            }
+            // And the root's own are left alone.
+            let r = actors(async |an| an.fork("next", (), async |_, ()| Ok(7)).await).await;
+            assert_eq!(r?, 7);
+        }
+        Ok(())
+    });
+    assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+}
+
 fn a_command_beside_a_tree_keeps_its_status_when_strays_are_gathered() {
     let mut beside = Command::new("sh").args(["-c", "exit 7"]).spawn().expect("there is a shell");
     // It is dead, and nobody has asked for its status, when the program gathers what the middle leaves behind.
@@ -72,32 +121,7 @@ fn a_command_beside_a_tree_keeps_its_status_when_strays_are_gathered() {
         std::thread::yield_now();
     }
     let code = Program::new("root").run(async |root| {
-        let below = Rc::new(Flag::new());
-        let heard = Rc::clone(&below);
-        let _watching = root.observe(move |event| {
-            if matches!(event, Event::Note { .. }) {
-                heard.set();
-            }
-        });
-        let r = actors(async |an| {
-            let middle = an.fork("middle", (), async |_, ()| {
-                actors(async |an| {
-                    an.fork("below", (), async |actor, ()| {
-                        actor.note("up");
-                        idle().await
-                    })
-                    .result()
-                    .await
-                })
-                .await
-            });
-            let pid = middle.ready().await?;
-            below.wait().await?;
-            signal_descendant(Pid::from_raw(pid.cast_signed()), Signal::KILL)?;
-            middle.result().await
-        })
-        .await;
-        assert!(r.is_err(), "the middle was killed");
+        lose_a_middle(&root).await;
         Ok(())
     });
     assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));

@@ -1,8 +1,9 @@
-//! What was wrong once, each as the smallest program that showed it.
+//! What was wrong once, each as the smallest program that showed it: with tasks, with what only a fork inherits, and with the
+//! root of a tree. What was wrong with the lives of actors is in `life_regressions.rs`, on every backend.
 
 use pleach::{
-    Config, Error, ErrorKind, Grants, Program, Step, actors, actors_with, checkpoint, inventory, nursery,
-    run, shielded, sleep, sleep_forever, sync::Event,
+    Error, ErrorKind, Program, Step, actors, checkpoint, inventory, nursery, run, shielded, sleep,
+    sleep_forever, sync::Event,
 };
 use pleach_executor::{
     CancelCause, CancelScope, Cancelled, Nursery, Started, fd::AsyncFd, low_level, yield_now,
@@ -10,8 +11,8 @@ use pleach_executor::{
 use pleach_spawn::{ExitStatus, Plan, fork};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::io::{PipeReader, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -21,11 +22,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 pleach::test_main!(
-    a_cancel_by_the_handle_counts_from_the_first_moment,
-    a_lone_cancel_leaves_its_siblings_their_whole_time,
-    a_failure_after_the_last_message_is_heard_of,
-    a_death_in_the_middle_of_a_message_is_a_death,
-    a_late_answer_to_a_boot_that_timed_out_is_a_time_out,
     a_captured_future_that_is_dropped_in_the_child_touches_nothing_there,
     a_shared_owner_of_a_registered_number_cannot_reach_the_childs_own_files,
     a_job_of_one_run_is_not_done_in_the_next,
@@ -47,109 +43,6 @@ async fn once<F: Future + ?Sized>(f: &mut Pin<Box<F>>) {
         Poll::Ready(())
     })
     .await;
-}
-
-fn a_cancel_by_the_handle_counts_from_the_first_moment() {
-    let r: Result<(), Error> = run(actors(async |an| {
-        let a = an.fork("a", (), async |_, ()| {
-            sleep_forever().await?;
-            Ok(())
-        });
-        a.cancel();
-        assert!(a.result().await.unwrap_err().message().contains("cancelled by its handle"));
-        Ok(())
-    }));
-    r.unwrap();
-}
-
-/// The first stop set a deadline for all; a sibling cancelled after it found it in the past, and was killed at once.
-fn a_lone_cancel_leaves_its_siblings_their_whole_time() {
-    let limit = Duration::from_millis(300);
-    let r: Result<(), Error> = run(actors_with(Config::default().cancel(limit), async |an| {
-        let a = an.fork("a", (), async |_, ()| {
-            sleep_forever().await?;
-            Ok(())
-        });
-        let (reader, cleaned) = std::io::pipe()?;
-        let b = an.fork("b", cleaned, async |_, mut cleaned| {
-            let Err(c) = sleep_forever().await;
-            shielded::<(), Error>(async |_| {
-                checkpoint().await?;
-                cleaned.write_all(b"clean")?;
-                Ok(())
-            })
-            .await?;
-            Err::<(), _>(c.into())
-        });
-        a.ready().await?;
-        b.ready().await?;
-        a.cancel();
-        let _cancelled = a.result().await;
-        // Longer than the deadline that was wrongly kept.
-        sleep(limit * 2).await?;
-        b.cancel();
-        let _cancelled = b.result().await;
-        let mut text = String::new();
-        { reader }.read_to_string(&mut text)?;
-        assert_eq!(text, "clean");
-        let books = an.actor().books();
-        assert_eq!((books.terminated, books.killed), (0, 0), "nobody had to be told by a signal");
-        Ok(())
-    }));
-    r.unwrap();
-}
-
-fn a_failure_after_the_last_message_is_heard_of() {
-    let r: Result<u8, Error> = run(actors(async |an| {
-        let a = an.fork("a", (), async |_, ()| {
-            low_level::spawn_system(async {
-                let _shutdown = sleep_forever().await;
-                panic!("the clean-up failed");
-            });
-            Ok(1)
-        });
-        a.result().await
-    }));
-    assert!(matches!(r.unwrap_err().kind(), ErrorKind::Died { .. }));
-}
-
-fn a_death_in_the_middle_of_a_message_is_a_death() {
-    for _ in 0..10 {
-        let r: Result<(), Error> = run(actors(async |an| {
-            let a = an.fork("a", (), async |actor, ()| -> Result<(), Error> {
-                for _ in 0..100 {
-                    actor.note("x".repeat(60_000));
-                }
-                std::process::abort();
-            });
-            a.result().await
-        }));
-        let e = r.unwrap_err();
-        assert!(matches!(e.kind(), ErrorKind::Died { .. }), "{e}");
-        assert!(e.to_string().contains("signal 6"), "{e}");
-    }
-}
-
-fn a_late_answer_to_a_boot_that_timed_out_is_a_time_out() {
-    /// A grant that is taken up, which a boot does before its first word, only when somebody says so.
-    struct Late(PipeReader);
-    impl Grants for Late {
-        fn fds(&self, out: &mut Vec<RawFd>) {
-            self.0.fds(out);
-        }
-        fn adopt(&mut self) -> std::io::Result<()> {
-            self.0.read_exact(&mut [0])
-        }
-    }
-    let config = Config::default().boot(Duration::from_millis(200));
-    let r: Result<(), Error> = run(actors_with(config, async |an| {
-        let (reader, mut say_so) = std::io::pipe()?;
-        let a = an.fork("a", Late(reader), async |_, _| Ok(()));
-        sleep(Duration::from_millis(400)).await?;
-        say_so.write_all(&[1])?;
-        a.result().await
-    }));
-    assert!(matches!(r.unwrap_err().kind(), ErrorKind::BootTimeout { .. }));
 }
 
 fn a_captured_future_that_is_dropped_in_the_child_touches_nothing_there() {
@@ -334,18 +227,6 @@ fn a_stray_that_ignores_its_shutdown_keeps_no_process_for_ever() {
             0
         });
         let (mut bare, mut program) = (bare.await.unwrap().process, program.await.unwrap().process);
-        // What ends this actor is a bound of its own: its parent has patience.
-        let patient = Config::default().cancel(Duration::from_secs(600));
-        let r: Result<(), Error> = actors_with(patient, async |an| {
-            let actor = an.fork("actor", (), async |_, ()| {
-                leave_a_stray();
-                Ok(())
-            });
-            actor.result().await
-        })
-        .await;
-        let e = r.unwrap_err();
-        assert!(matches!(e.kind(), ErrorKind::Died { .. }), "{e}");
         // Both have panicked: `run` says that somebody ignored its cancellation.
         let panicked = ExitStatus::Exited(Step::Enter.exit_code());
         assert_eq!(bare.wait().await.unwrap(), panicked);

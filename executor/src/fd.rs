@@ -261,6 +261,20 @@ impl<T: AsFd> AsyncFd<T> {
         self.clear(Direction::Read);
     }
 
+    /// Says that a read of a stream gave less than there was room for, so that nothing is left for now: saves the call that
+    /// would only say so. It is not readable until the next event; if the end of the stream has been seen to come, it
+    /// stays readable.
+    ///
+    /// For streams only (pipes, stream sockets without credentials or descriptors in flight), where less than asked means
+    /// all there was.
+    ///
+    /// # References
+    ///
+    /// epoll(7), question 9.
+    pub fn clear_readable_after_short_read(&self) {
+        self.if_reactor(|r| r.clear_moved_all(self.token, Direction::Read));
+    }
+
     /// Says that a write would have blocked: it is not writable until the next event.
     pub fn clear_writable(&self) {
         self.clear(Direction::Write);

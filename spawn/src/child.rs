@@ -19,6 +19,7 @@ use crate::born::Born;
 use crate::farewell::{LastPanic, or_leave};
 use crate::fds::{Fate, FdPlan};
 use crate::grants::{Granted, Grants};
+use crate::kin::MARK;
 use crate::plan::Step;
 use crate::{signal, sys};
 use pleach_executor::low_level::forget_runtime;
@@ -195,7 +196,7 @@ impl Entries {
 // ---- signals and attributes
 
 /// Every disposition default, except that SIGSEGV and SIGBUS keep theirs (the message of a stack overflow), and
-/// SIGPIPE and SIGINT are ignored; then nothing is blocked.
+/// SIGPIPE, SIGINT and the mark of a tree are ignored; then nothing is blocked.
 ///
 /// SIGINT, because a terminal sends it to the whole group, to a child that is booting as well: the parent acts on it,
 /// and cancels the child. Whoever wants to hear of it listens once it is entered.
@@ -205,7 +206,7 @@ fn reset_signals() -> io::Result<()> {
     for number in 1..=libc::SIGRTMAX() {
         let action = match number {
             libc::SIGKILL | libc::SIGSTOP | libc::SIGSEGV | libc::SIGBUS => continue,
-            libc::SIGPIPE | libc::SIGINT => sys::Action::Ignore,
+            libc::SIGPIPE | libc::SIGINT | MARK => sys::Action::Ignore,
             _ => sys::Action::Default,
         };
         // libc keeps the first real-time signals for itself and refuses them.

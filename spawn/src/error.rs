@@ -66,8 +66,24 @@ impl fmt::Display for SpawnError {
             Self::SigchldNotDefault => f.write_str(
                 "SIGCHLD is not at its default disposition, so exit statuses would be lost: restore SIG_DFL first",
             ),
-            Self::System { step, error } => write!(f, "{step}: {error}"),
+            Self::System { step, error } => {
+                write!(f, "{step}: {error}")?;
+                advice(error).map_or(Ok(()), |advice| write!(f, ": {advice}"))
+            }
         }
+    }
+}
+
+/// What to do about a limit.
+fn advice(error: &io::Error) -> Option<&'static str> {
+    match error.raw_os_error()? {
+        libc::EAGAIN => {
+            Some("no more processes are allowed here, see `ulimit -u` and pids.max of the cgroup")
+        }
+        libc::EMFILE => Some("no descriptor is left in this process, see `ulimit -n`"),
+        libc::ENFILE => Some("no descriptor is left in this system"),
+        libc::ENOMEM => Some("there is not enough memory, or the cgroup allows no more"),
+        _ => None,
     }
 }
 

@@ -18,6 +18,7 @@
 use crate::error::SpawnError;
 use crate::fork::{Forked, ask, exits_are_kept};
 use crate::image::Image;
+use crate::kin::MARK;
 use crate::marker::{LINK, Marker, VARIABLE};
 use crate::plan::Plan;
 use crate::process::{Process, put_down};
@@ -82,7 +83,8 @@ fn birth(plan: Plan, image: &Image, given: Vec<OwnedFd>) -> Result<Forked, Spawn
     // Tried out on ourselves: after the spawn a refusal would leave a child that nobody holds. It also keeps a number
     // free.
     let trial = sys::pidfd_open(sys::pid()).map_err(SpawnError::system("pidfd_open"))?;
-    let attributes = sys::Attributes::new(libc::SIGINT).map_err(SpawnError::system("posix_spawnattr"))?;
+    let attributes =
+        sys::Attributes::new(libc::SIGINT, MARK).map_err(SpawnError::system("posix_spawnattr"))?;
     let files = files(&sources, &marker).map_err(SpawnError::system("posix_spawn_file_actions"))?;
     let pid = sys::spawn(&words.path, &files, &attributes, &words.arguments, &words.environment)
         .map_err(SpawnError::system("posix_spawn"))?;
@@ -164,6 +166,7 @@ fn terminated(word: OsString) -> io::Result<CString> {
 #[cfg(test)]
 mod tests {
     use super::close_listed;
+    use crate::kin::MARK;
     use crate::sys::{self, Attributes, FileActions, Who};
     use std::fs::File;
     use std::io::{Read, pipe};
@@ -178,7 +181,7 @@ mod tests {
         files.duplicate(writer.as_raw_fd(), 1).expect("memory");
         close(&mut files);
         let words = ["ls", "/proc/self/fd"].map(|word| std::ffi::CString::new(word).expect("text"));
-        let attributes = Attributes::new(libc::SIGINT).expect("memory");
+        let attributes = Attributes::new(libc::SIGINT, MARK).expect("memory");
         let pid = sys::spawn(c"/bin/ls", &files, &attributes, &words, &[]).expect("there is an ls");
         drop(writer);
         let mut text = String::new();

@@ -23,6 +23,7 @@ mod fds;
 mod fork;
 mod grants;
 mod image;
+mod kin;
 mod marker;
 mod plan;
 mod process;
@@ -30,6 +31,7 @@ mod reborn;
 mod signal;
 mod status;
 mod stops;
+mod stray;
 mod sys;
 mod tree;
 
@@ -39,13 +41,15 @@ pub use exec::exec;
 pub use fork::{Forked, fork};
 pub use grants::{Granted, Grants};
 pub use image::Image;
+pub use kin::{begin_tree, is_of_a_tree};
 pub use plan::{BOOT_FAILURE, Fault, LastWords, Plan, Step, plain_words};
 pub use process::{Gone, Pid, Process};
 pub use reborn::{Reborn, Start, reborn};
 pub use signal::{Signal, Signals, raise_default};
 pub use status::ExitStatus;
 pub use stops::Stops;
+pub use stray::Stray;
 pub use tree::{
-    SignalState, become_subreaper, children, exit_now, no_children, open_fds, reap_adopted, reap_stranger,
+    SignalState, become_subreaper, children, exit_now, no_children, open_fds, reap_stranger,
     signal_descendant, signal_state, start_time, thread_count,
 };

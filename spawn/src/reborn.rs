@@ -21,6 +21,7 @@ use crate::born::Born;
 use crate::child;
 use crate::farewell::{LastPanic, or_leave};
 use crate::image::Image;
+use crate::kin::MARK;
 use crate::marker::{LINK, Marker, Seen, VARIABLE, Verdict};
 use crate::plan::{LastWords, Step};
 use crate::sys;
@@ -148,7 +149,7 @@ fn first_steps(born: &Born, marker: &Marker) -> (Vec<OwnedFd>, Image) {
 /// The attributes of the spawn have made every disposition the default, and blocked SIGINT alone. Handlers that stand
 /// now were installed by this program, before `main`, and stay.
 fn settle_signals() -> io::Result<()> {
-    for signal in [libc::SIGPIPE, libc::SIGINT] {
+    for signal in [libc::SIGPIPE, libc::SIGINT, MARK] {
         sys::set_action(signal, sys::Action::Ignore)?;
     }
     // One that came meanwhile was dropped by the kernel when it became ignored.

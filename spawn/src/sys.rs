@@ -327,11 +327,12 @@ impl Drop for FileActions {
     }
 }
 
-/// With which signals a child begins: all at their default, and one blocked. Boxed, as above.
+/// With which signals a child begins: all at their default but one that is left as it is, and one blocked. Boxed, as
+/// above.
 pub(crate) struct Attributes(Box<libc::posix_spawnattr_t>);
 
 impl Attributes {
-    pub(crate) fn new(blocked: c_int) -> io::Result<Self> {
+    pub(crate) fn new(blocked: c_int, left: c_int) -> io::Result<Self> {
         let mut attributes = Box::new(MaybeUninit::zeroed());
         // SAFETY: the call makes default attributes of what it is given.
         check_errno(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
@@ -341,6 +342,8 @@ impl Attributes {
         let (mut all, mut mask) = (empty_set(), empty_set());
         // SAFETY: `all` is a set that the call may write.
         unsafe { libc::sigfillset(&raw mut all) };
+        // SAFETY: as above.
+        unsafe { libc::sigdelset(&raw mut all, left) };
         // SAFETY: `mask` is a set that the call may write.
         unsafe { libc::sigaddset(&raw mut mask, blocked) };
         // SAFETY: attributes and set are alive; the set is copied.

@@ -82,15 +82,6 @@ pub fn reap_stranger() -> Option<(Pid, ExitStatus)> {
     sys::wait(Who::Any, libc::WNOHANG).ok().flatten()
 }
 
-/// Collects this child if it is dead, and no other. Never waits.
-///
-/// For a process that was adopted, and that no [`Process`](crate::Process) stands for. The number is its own as long
-/// as it is our child and not reaped.
-pub fn reap_adopted(pid: Pid) -> Option<ExitStatus> {
-    let (_, status) = sys::wait(Who::Child(pid), libc::WNOHANG).ok().flatten()?;
-    Some(status)
-}
-
 /// Whether this process has no children at all, neither living nor dead.
 #[must_use]
 pub fn no_children() -> bool {

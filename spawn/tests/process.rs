@@ -4,16 +4,16 @@ mod support;
 
 use pleach_executor::CancelScope;
 use pleach_spawn::{
-    Born, ExitStatus, Forked, Gone, Pid, Plan, Signal, SpawnError, become_subreaper, children, fork,
-    no_children, open_fds, reap_stranger,
+    Born, ExitStatus, Fault, Forked, Gone, Pid, Plan, Signal, SpawnError, Step, become_subreaper, begin_tree,
+    children, fork, is_of_a_tree, no_children, open_fds, reap_stranger,
 };
 use std::cell::Cell;
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::{Read, Write};
+use std::io::{Read, Write, pipe};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::Poll;
@@ -24,6 +24,7 @@ use support::{
 
 fn main() -> ExitCode {
     support::main(cases![
+        everybody_below_an_actor_is_marked_and_nobody_else,
         the_exit_status_is_collected_once_and_kept,
         a_signal_after_the_reap_reaches_nobody,
         a_child_is_named_by_pid_and_start_time,
@@ -395,5 +396,39 @@ fn nobody_survives_a_root_killed_while_the_tree_grows() {
             assert_eq!(root.wait().await.expect("not cancelled").signal(), Some(Signal::KILL));
             let _ = reap_all_strangers().await;
         }
+    });
+}
+
+/// Marked from the first step on, whoever made it; the corpse too. A root's own commands are not.
+fn everybody_below_an_actor_is_marked_and_nobody_else() {
+    begin_tree().expect("sigaction");
+    let command = || Command::new("sleep").arg("1000").spawn().expect("there is a sleep");
+    pleach_executor::run(async {
+        let mut beside = command();
+        assert!(!is_of_a_tree(Pid::this()) && !is_of_a_tree(Pid::from_raw(beside.id().cast_signed())));
+        let (mut reader, writer) = pipe().expect("a pipe");
+        let actor = fork(Plan::new("actor"), writer, move |_, granted| {
+            let mut writer = granted.adopt().expect("nothing to register");
+            let mut below = command();
+            // And a child of its own that stands still before its first step.
+            let report = pleach_executor::run(async {
+                let plan = Plan::new("newborn").fault(Step::Arm, Fault::Stop);
+                let newborn = fork(plan, (), |_, _| 0).await.expect("fork").process;
+                let marks = [Pid::this(), Pid::from_raw(below.id().cast_signed()), newborn.pid()];
+                format!("{:?}", marks.map(is_of_a_tree))
+            });
+            let _ = (below.kill(), below.wait());
+            writer.write_all(report.as_bytes()).expect("the parent reads");
+            0
+        });
+        let actor = actor.await.expect("fork").process;
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("text");
+        assert_eq!(text, "[true, true, true]");
+        actor.exited().await.expect("not cancelled");
+        assert!(is_of_a_tree(actor.pid()), "dead, and not reaped");
+        end(actor).await;
+        beside.kill().expect("it lives");
+        beside.wait().expect("our own");
     });
 }

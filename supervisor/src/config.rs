@@ -18,6 +18,7 @@ pub struct Config {
     pub(crate) unkillable: Duration,
     pub(crate) orphan_grace: Duration,
     pub(crate) handshake: Duration,
+    pub(crate) terminate_percent: u8,
     pub(crate) limits: Limits,
 }
 
@@ -29,6 +30,7 @@ impl Default for Config {
             unkillable: Duration::from_secs(10),
             orphan_grace: Duration::from_millis(500),
             handshake: Duration::from_secs(5),
+            terminate_percent: 60,
             limits: Limits::default(),
         }
     }
@@ -42,10 +44,17 @@ impl Config {
         self
     }
 
-    /// From the cancel of an actor or tree to SIGKILL; SIGTERM comes at 60 % of it. Default 5 s.
+    /// From the cancel of an actor or tree to SIGKILL. Default 5 s.
     #[must_use]
     pub fn cancel(mut self, limit: Duration) -> Self {
         self.cancel = limit;
+        self
+    }
+
+    /// After how much of the time of a cancel SIGTERM is sent, in hundredths; more than 100 is 100. Default 60.
+    #[must_use]
+    pub fn terminate_at(mut self, percent: u8) -> Self {
+        self.terminate_percent = percent.min(100);
         self
     }
 

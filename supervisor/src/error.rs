@@ -12,6 +12,7 @@
 //! * A group never holds a cancellation; who was cancelled, and why, is in the tree's events.
 
 use crate::actor::ActorId;
+use crate::report::{self, Report};
 use pleach_executor::{Cancelled, Failure, Failures, Reason, TooSlow};
 use pleach_ipc::proto::{Origin, WireError, WireErrorKind};
 use std::error::Error as StdError;
@@ -141,47 +142,15 @@ impl Error {
     /// The first line: who and what.
     pub(crate) fn summary(&self) -> String {
         let leaves = self.leaves();
-        let first = leaves.first().map_or_else(String::new, |e| line(e));
+        let first = leaves.first().map_or_else(String::new, |e| report::one_line(e));
         if leaves.len() > 1 { format!("{first} (and {} more)", leaves.len() - 1) } else { first }
     }
 }
 
-/// One error of a tree in one line.
-fn line(e: &WireError) -> String {
-    let mut text = match &e.kind {
-        ErrorKind::Panicked { location: Some(at) } => format!("panicked at {at}: {}", e.message),
-        ErrorKind::Panicked { location: None } => format!("panicked: {}", e.message),
-        ErrorKind::DiedInBoot { phase, status, last_words } => match last_words {
-            Some(words) => format!("died {phase}, {status}; its last words: {words}"),
-            None => format!("died {phase}, {status}"),
-        },
-        _ => e.message.clone(),
-    };
-    if e.origin != Origin::default() {
-        text = format!("{} (pid {}): {text}", e.origin.path, e.origin.pid);
-    }
-    for because in &e.source {
-        text.push_str(", because ");
-        text.push_str(because);
-    }
-    if e.cut > 0 {
-        text.push_str(&format!(" [{} more left out]", e.cut));
-    }
-    text
-}
-
 impl fmt::Display for Error {
-    /// The tree as lines: one for each error, indented by its depth.
+    /// As a [`Report`] has it: a line or more for each error, as a tree. What else was cancelled is not in an error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut todo = vec![(0, &self.0.tree)];
-        while let Some((depth, e)) = todo.pop() {
-            if depth > 0 {
-                write!(f, "\n{:indent$}", "", indent = depth * 2)?;
-            }
-            f.write_str(&line(e))?;
-            todo.extend(e.members.iter().rev().map(|m| (depth + 1, m)));
-        }
-        Ok(())
+        fmt::Display::fmt(&Report::new(self), f)
     }
 }
 

@@ -23,6 +23,7 @@ mod line;
 mod nursery;
 mod portal;
 mod program;
+mod report;
 mod start;
 mod teardown;
 pub mod test_main;
@@ -42,6 +43,7 @@ pub use pleach_ipc::proto::{BootPhase, LastWords, Origin};
 pub use pleach_spawn::{Fault, Grants, Step};
 pub use portal::{Portal, PortalStatistics};
 pub use program::Program;
+pub use report::{Fallen, Report};
 pub use start::{Backend, Start};
 pub use wire::{Cause, Why};
 

@@ -224,7 +224,7 @@ impl ActorNursery {
         });
         // A nursery that has ended takes no more: only code that outlives it sees that, and the handle says so.
         let task = RefCell::new(task.ok());
-        ActorHandle { task, up, scope, epoch: low_level::epoch() }
+        ActorHandle { task, up, scope, epoch: low_level::epoch(), maker: std::process::id() }
     }
 
     /// Cancels the actors, not the body.
@@ -277,6 +277,8 @@ pub struct ActorHandle<T> {
     up: Rc<Up>,
     scope: ScopeHandle,
     epoch: u64,
+    /// The process that made it.
+    maker: u32,
 }
 
 impl<T> ActorHandle<T> {
@@ -287,7 +289,8 @@ impl<T> ActorHandle<T> {
         Err(Error::of(
             ErrorKind::StaleHandle,
             format!(
-                "this handle belongs to an ancestor of process {}: a forked child cannot use it",
+                "this handle belongs to process {}, an ancestor of process {}: a forked child cannot use it",
+                self.maker,
                 std::process::id()
             ),
         ))

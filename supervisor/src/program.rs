@@ -18,11 +18,13 @@ use crate::actor::{Actor, ActorId};
 use crate::config::Config;
 use crate::endpoint::{Context, Endpoint, Endpoints, Registry};
 use crate::error::Error;
+use crate::report::{Fallen, Report};
 use crate::wire::{Cause, Why};
 use pleach_executor::{CancelScope, Failure, nursery, run};
 use pleach_ipc::proto::{Backend, last_words};
 use pleach_spawn::{
-    Image, Reborn, Signal, Signals, Start as Birth, become_subreaper, raise_default, reborn, signal_state,
+    Image, Reborn, Signal, Signals, Start as Birth, become_subreaper, begin_tree, raise_default, reborn,
+    signal_state,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,6 +54,7 @@ pub struct Program {
     name: String,
     config: Config,
     endpoints: Endpoints,
+    gathers: bool,
 }
 
 /// How the root's code ended.
@@ -65,12 +68,24 @@ enum End<T> {
 impl Program {
     /// A program whose root actor has this name.
     pub fn new(name: impl Into<String>) -> Self {
-        Program { name: name.into(), config: Config::default(), endpoints: Endpoints::default() }
+        Program {
+            name: name.into(),
+            config: Config::default(),
+            endpoints: Endpoints::default(),
+            gathers: true,
+        }
     }
 
     /// Limits for the whole tree.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// For tests of crash behaviour: what a killed actor leaves behind comes to this process and is left alone, so that a
+    /// test can see what becomes of it by itself.
+    pub fn without_gathering(mut self) -> Self {
+        self.gathers = false;
         self
     }
 
@@ -116,11 +131,12 @@ impl Program {
     fn become_actor(&self, child: Reborn, image: Image) -> ! {
         let (name, build) = (child.name().to_owned(), image.build());
         let registry = Some(Registry::new(self.endpoints.clone(), Ok(image)));
-        let cradle = Cradle { name, config: self.config, backend: Backend::Exec, build, registry };
+        let cradle = Cradle { name, backend: Backend::Exec, build, registry };
         child.enter(|born, given| boot::live(born, cradle, || Ok(given), boot::serve))
     }
 
-    /// Runs `code` as the root actor, and everything it starts. An error is printed to stderr as a tree.
+    /// Runs `code` as the root actor, and everything it starts. An error is printed to stderr as a
+    /// [`Report`], with those that it took down.
     ///
     /// In a process that was made to be an actor of this program, it becomes that actor and never returns.
     ///
@@ -132,10 +148,16 @@ impl Program {
     /// With the panic of `code`, when all actors are gone. If a run is active on this thread.
     pub fn run(self, code: impl AsyncFnOnce(Actor) -> Result<(), Error>) -> ExitCode {
         let name = self.name.clone();
-        match self.try_run(code) {
+        let fallen = Fallen::default();
+        let hears = fallen.clone();
+        let outcome = self.try_run(async move |root: Actor| {
+            let _watching = root.observe(move |event| hears.hear(event));
+            code(root).await
+        });
+        match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => {
-                eprintln!("{name} failed:\n{e}");
+                eprintln!("{name} failed:\n{}", Report::new(&e).with(&fallen));
                 ExitCode::FAILURE
             }
         }
@@ -155,15 +177,18 @@ impl Program {
             Birth::Reborn(child, image) => self.become_actor(child, image),
             Birth::Root(image) => image,
         };
-        if let Err(e) = become_subreaper() {
-            eprintln!("{}: cannot become a subreaper: {e}", self.name);
+        if let Err(e) = become_subreaper().and_then(|()| begin_tree()) {
+            eprintln!("{}: cannot become the root of a tree: {e}", self.name);
         }
-        let Program { name, config, endpoints } = self;
+        let Program { name, config, endpoints, gathers } = self;
         let registry = Registry::new(endpoints, image);
-        let at_large = AtLarge::default();
+        let at_large = gathers.then(|| AtLarge::new(&name));
         let root = root(&name, config, registry, code, at_large.clone());
         let end = catch_unwind(AssertUnwindSafe(|| run(root)));
-        run(at_large.gather(&config));
+        let left = at_large.map(|at_large| run(at_large.gather(&config))).unwrap_or_default();
+        if !left.is_empty() {
+            eprintln!("{name}: processes of the tree do not die of SIGKILL and are left behind: {left:?}");
+        }
         match end.unwrap_or_else(|payload| resume_unwind(payload)) {
             End::Well(value) => Ok(value),
             End::Failed(e) => Err(e),
@@ -188,11 +213,12 @@ async fn root<T>(
     config: Config,
     registry: Rc<Registry>,
     code: impl AsyncFnOnce(Actor) -> Result<T, Error>,
-    at_large: AtLarge,
+    at_large: Option<AtLarge>,
 ) -> End<T> {
     let here = Here::root(ActorId::root(name), config, Some(registry));
     here.install();
-    let _watching = Actor(Rc::clone(&here)).observe(move |event| at_large.hear(event));
+    let _watching =
+        at_large.clone().map(|hears| Actor(Rc::clone(&here)).observe(move |event| hears.hear(event)));
     let mut signals = match listen() {
         Ok(signals) => signals,
         Err(e) => return End::Failed(Error::new(e)),
@@ -207,6 +233,9 @@ async fn root<T>(
             signals.next().await?;
             raise_default(Signal::INT);
         });
+        if let Some(at_large) = &at_large {
+            n.spawn(async { at_large.tend(&config).await.map(|never| match never {}).map_err(Error::from) });
+        }
         let mut interrupted = false;
         let ended = scope
             .run(async |scope| {

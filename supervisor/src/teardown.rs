@@ -1,7 +1,7 @@
 //! The ladder that stops a live actor, as a pure decision: message, SIGTERM, SIGKILL, report.
 //!
 //! ```text
-//!   start            60 % of the time          deadline              deadline + patience
+//!   start         60 % of the time (default)   deadline              deadline + patience
 //!     │ Ask ─────────────► Terminate ─────────────► Kill ─────────────► Report(Unkillable)
 //!     └ link lost: Terminate after 100 ms
 //! ```
@@ -11,11 +11,9 @@
 //! * What a level hands down is nine tenths of what it has ([`hand_down`]), so that leaves give up first.
 //! * No clock, no process: `now` is an argument, and the caller performs what is decided.
 
+use crate::config::Config;
 use pleach_executor::Instant;
 use std::time::Duration;
-
-/// The part of the time after which SIGTERM is sent, in hundredths.
-const TERMINATE_AT_PERCENT: u32 = 60;
 
 /// How long after the end of its link a process that is dying may take to be seen dead.
 pub(crate) const DYING: Duration = Duration::from_millis(100);
@@ -56,25 +54,24 @@ pub(crate) struct Ladder {
 }
 
 impl Ladder {
-    /// A ladder that starts now and ends at `deadline`; `patience` is how long a kill may take to show.
-    pub(crate) fn new(now: Instant, deadline: Instant, patience: Duration) -> Self {
+    /// A ladder that starts now and ends at `deadline`, as `config` has it.
+    pub(crate) fn new(now: Instant, deadline: Instant, config: &Config) -> Self {
         let left = deadline.saturating_duration_since(now);
         Ladder {
             rung: Rung::Nothing,
-            terminate_at: now + left * TERMINATE_AT_PERCENT / 100,
+            terminate_at: now + left * u32::from(config.terminate_percent) / 100,
             kill_at: deadline,
-            report_at: deadline.max(now) + patience,
+            report_at: deadline.max(now) + config.unkillable,
         }
     }
 
-    /// It has sent its last message: there is nothing to ask of it, only time to give.
-    pub(crate) fn asked(&mut self, now: Instant) {
-        debug_assert!(self.terminate_at >= now, "a ladder starts at its top");
+    /// It has sent its last message, or is dying: there is nothing to ask of it, only time to give.
+    pub(crate) fn asked(&mut self) {
         self.rung = self.rung.max(Rung::Asked);
     }
 
-    /// The link is gone: no message can be sent or answered. SIGTERM is due soon; not at once, because the end of the
-    /// link is the first that is seen of a process that is dying already.
+    /// The link is gone, and the process is not: no message can be sent or answered. SIGTERM is due soon; not at once,
+    /// because it may be about to leave.
     pub(crate) fn link_lost(&mut self, now: Instant) {
         self.rung = self.rung.max(Rung::Asked);
         self.terminate_at = self.terminate_at.min(now + DYING);
@@ -96,6 +93,7 @@ impl Ladder {
     }
 
     /// How far down it has gone.
+    #[cfg(test)]
     pub(crate) fn rung(&self) -> Rung {
         self.rung
     }
@@ -118,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_rung_is_given_out_once_and_in_order() {
-        let mut l = Ladder::new(at(100), at(110), Duration::from_secs(10));
+        let mut l = Ladder::new(at(100), at(110), &Config::default());
         assert_eq!(l.next(at(100)), Action::Ask);
         assert_eq!(l.next(at(100)), Action::WaitUntil(at(106)));
         assert_eq!(l.next(at(106)), Action::Terminate);
@@ -130,8 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_sigterm_is_that_of_the_config() {
+        let sigterm_after = |percent| {
+            let mut l = Ladder::new(at(100), at(110), &Config::default().terminate_at(percent));
+            assert_eq!(l.next(at(100)), Action::Ask);
+            l.next(at(100))
+        };
+        assert_eq!(sigterm_after(30), Action::WaitUntil(at(103)));
+        assert_eq!(sigterm_after(0), Action::Terminate);
+        assert_eq!(sigterm_after(200), Action::WaitUntil(at(110)), "never after SIGKILL");
+    }
+
+    #[test]
     fn a_lost_link_goes_to_sigterm_soon_and_keeps_the_deadline() {
-        let mut l = Ladder::new(at(100), at(110), Duration::from_secs(10));
+        let mut l = Ladder::new(at(100), at(110), &Config::default());
         l.link_lost(at(101));
         assert_eq!(l.next(at(101)), Action::WaitUntil(at(101) + DYING));
         assert_eq!(l.next(at(101) + DYING), Action::Terminate);
@@ -140,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_deadline_in_the_past_skips_no_rung() {
-        let mut l = Ladder::new(at(100), at(90), Duration::from_secs(10));
+        let mut l = Ladder::new(at(100), at(90), &Config::default());
         assert_eq!(l.next(at(100)), Action::Ask);
         assert_eq!(l.next(at(100)), Action::Terminate);
         assert_eq!(l.next(at(100)), Action::Kill);

@@ -43,6 +43,8 @@ pleach::test_main!(
     #[limit(3600)]
     a_root_outlives_what_a_killed_actor_leaves_behind,
     #[limit(3600)]
+    a_root_outlives_what_an_actor_leaves_that_is_killed_while_it_grows,
+    #[limit(3600)]
     a_root_that_panics_outlives_its_tree,
 );
 
@@ -235,6 +237,21 @@ fn a_root_outlives_what_a_killed_actor_leaves_behind() {
         assert!(ended.stderr.contains("root/s0") && ended.stderr.contains("signal 9"), "{ended:?}");
         assert_nothing_left();
     }
+}
+
+/// What it had just started may not have been announced to anybody yet.
+fn a_root_outlives_what_an_actor_leaves_that_is_killed_while_it_grows() {
+    rounds(60, |dice| {
+        let mut run = Run::start(command("idle_tree", "--breadth 3 --depth 3 --deadline 60"));
+        let line = run.line().expect("the tree comes up");
+        let pid = line.rsplit_once("(pid ").and_then(|(_, rest)| rest.strip_suffix(')'));
+        let pid = pid.expect("a line for an actor").parse().expect("a process id");
+        dice.spin();
+        send(pid, Signal::KILL).expect("it lives");
+        let ended = run.finish();
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert_nothing_left();
+    });
 }
 
 fn a_root_that_panics_outlives_its_tree() {

@@ -23,12 +23,12 @@ pub(crate) const BACKEND: Backend = {
 /// Is this the target of [`Backend::Exec`]?
 pub(crate) const EXEC: bool = matches!(BACKEND, Backend::Exec);
 
-/// Runs `code` as a root that can start actors on this backend.
+/// Runs `code` as a root that can start actors on this backend, and leaves strays to the case on both.
 pub(crate) fn at_root<T>(program: fn() -> Program, code: impl AsyncFnOnce() -> T) -> T {
     if !EXEC {
         return run(code());
     }
-    let outcome: Result<T, Error> = program().try_run(async |_| Ok(code().await));
+    let outcome: Result<T, Error> = program().without_gathering().try_run(async |_| Ok(code().await));
     outcome.expect("the code of the case decides")
 }
 

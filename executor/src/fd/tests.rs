@@ -242,3 +242,69 @@ fn a_result_that_is_there_wins_over_a_cancellation() {
     });
     assert!(matches!(r, Ok(None)));
 }
+
+/// Polls once whether it is readable.
+async fn is_readable(fd: &AsyncFd<UnixStream>) -> bool {
+    let mut ready = std::pin::pin!(fd.readable());
+    std::future::poll_fn(|cx| std::task::Poll::Ready(ready.as_mut().poll(cx).is_ready())).await
+}
+
+/// What the peer does after so many turns of the loop, and whether a reader that trusts short reads gets all of it.
+#[test]
+fn a_short_read_saves_a_call_and_loses_neither_data_nor_the_end() {
+    for (turns_to_write, turns_to_close) in [(0, 0), (0, 1), (0, 3), (1, 1), (1, 2), (3, 0), (2, 5)] {
+        let r: Result<(), Failed> = run(nursery(async |n| {
+            let (a, mut b) = UnixStream::pair()?;
+            a.set_nonblocking(true)?;
+            let a = AsyncFd::new(a)?;
+            n.spawn(async move {
+                for byte in 0..3 {
+                    for _ in 0..turns_to_write {
+                        checkpoint().await?;
+                    }
+                    b.write_all(&[byte])?;
+                }
+                for _ in 0..turns_to_close {
+                    checkpoint().await?;
+                }
+                Ok(())
+            });
+            let mut got: Vec<u8> = Vec::new();
+            loop {
+                a.readable().await?;
+                let mut bytes = [0; 8];
+                match a.get_ref().read(&mut bytes) {
+                    Ok(0) => break,
+                    Ok(len) => {
+                        got.extend(&bytes[..len]);
+                        a.clear_readable_after_short_read();
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => a.clear_readable(),
+                    Err(e) => return Err(e),
+                }
+            }
+            assert_eq!(got, [0, 1, 2]);
+            Ok(())
+        }));
+        r.unwrap();
+    }
+}
+
+#[test]
+fn after_a_short_read_an_open_stream_waits_and_an_ended_one_does_not() {
+    let r: Result<(), Failed> = run(async {
+        for ended in [false, true] {
+            let (a, mut b) = UnixStream::pair()?;
+            let a = AsyncFd::new(a)?;
+            b.write_all(b"x")?;
+            let b = (!ended).then_some(b);
+            a.readable().await?;
+            assert_eq!(a.get_ref().read(&mut [0; 8])?, 1);
+            a.clear_readable_after_short_read();
+            assert_eq!(is_readable(&a).await, ended);
+            drop(b);
+        }
+        Ok(())
+    });
+    r.unwrap();
+}

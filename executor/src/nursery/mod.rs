@@ -129,7 +129,7 @@ where
 
 impl<E: Failure + 'static> Nursery<'_, '_, E> {
     /// Cancels the children, now and those to come; not the body, so that there is always a value to return.
-    /// To cut off the body as well, open the nursery inside a [`CancelScope`] and cancel that.
+    /// To cut off the body as well, open the nursery inside a [`CancelScope`](crate::CancelScope) and cancel that.
     pub fn cancel(&self) {
         let by = runtime::with(runtime::Runtime::task);
         runtime::cancel(self.core.kids_apart(), Reason::Requested { by });

@@ -67,6 +67,8 @@ pub(crate) enum PollReady {
 #[derive(Default)]
 struct Half {
     ready: bool,
+    /// The end has come: nothing more will be told, so this stays ready whatever was read.
+    ended: bool,
     /// Who waits, and the number of its wait.
     waiter: Option<(u64, Waker)>,
 }
@@ -147,6 +149,7 @@ impl Reactor {
             let broken = event.is_error() || event.is_read_closed() && event.is_write_closed();
             if event.is_readable() || event.is_read_closed() || broken {
                 source.read.ready = true;
+                source.read.ended |= event.is_read_closed() || broken;
                 woken.extend(source.read.waiter.take().map(|(_, w)| w));
             }
             if event.is_writable() || event.is_write_closed() || broken {
@@ -211,6 +214,15 @@ impl Reactor {
     pub(crate) fn clear_ready(&mut self, token: Token, direction: Direction) {
         if let Some(source) = find(&mut self.sources, token) {
             source.half(direction).ready = false;
+        }
+    }
+
+    /// The operation moved less than it was asked to: not ready until the next event, unless the end has come, which is
+    /// told only once.
+    pub(crate) fn clear_moved_all(&mut self, token: Token, direction: Direction) {
+        if let Some(source) = find(&mut self.sources, token) {
+            let half = source.half(direction);
+            half.ready = half.ended;
         }
     }
 

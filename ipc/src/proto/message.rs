@@ -239,6 +239,10 @@ pub struct Spec {
     pub boot_ns: u64,
     /// How long a process of its own may take to die of SIGKILL before that is reported, in nanoseconds.
     pub unkillable_ns: u64,
+    /// After how much of the time of a cancel it sends SIGTERM, in hundredths.
+    pub terminate_percent: u8,
+    /// How long its own children may take to their `Hello`, in nanoseconds.
+    pub handshake_ns: u64,
     /// Until when it has to be `Ready`: nanoseconds on CLOCK_MONOTONIC; `None`: its parent does not say.
     pub ready_by_ns: Option<u64>,
     /// What its connections may carry.

@@ -79,7 +79,13 @@ impl Uds {
     /// Of `recv(2)`, without `EAGAIN`, `EINTR` and `ECONNRESET`.
     pub fn try_read(&self, bytes: &mut [u8]) -> io::Result<Option<usize>> {
         match again(|| self.fd.get_ref().read(bytes)) {
-            Ok(n) => Ok(Some(n)),
+            Ok(n) => {
+                // A link carries neither credentials nor descriptors, so this was all there is.
+                if 0 < n && n < bytes.len() {
+                    self.fd.clear_readable_after_short_read();
+                }
+                Ok(Some(n))
+            }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 self.fd.clear_readable();
                 Ok(None)

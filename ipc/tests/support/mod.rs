@@ -39,6 +39,8 @@ pub(crate) fn spec() -> Spec {
         cancel_ns: 5_000_000_000,
         boot_ns: 10_000_000_000,
         unkillable_ns: 10_000_000_000,
+        terminate_percent: 60,
+        handshake_ns: 5_000_000_000,
         ready_by_ns: None,
         limits: Limits::default(),
         may_spawn: true,
@@ -188,9 +190,18 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
                 threads,
             })
         }),
-        (text(), any::<(u64, u64, u64, u64, Option<u64>, bool)>(), any::<(u32, u32, u32)>(), role())
+        (text(), any::<(u64, u64, u64, u64, Option<u64>, bool, u8, u64)>(), any::<(u32, u32, u32)>(), role())
             .prop_map(|(path, x, (a, b, dialogs), role)| {
-                let (orphan_grace_ns, cancel_ns, boot_ns, unkillable_ns, ready_by_ns, may_spawn) = x;
+                let (
+                    orphan_grace_ns,
+                    cancel_ns,
+                    boot_ns,
+                    unkillable_ns,
+                    ready_by_ns,
+                    may_spawn,
+                    percent,
+                    hello,
+                ) = x;
                 let limits = Limits { frame: FrameLen::new(a), in_flight: FrameLen::new(b), dialogs };
                 Message::Spec(Spec {
                     path,
@@ -198,6 +209,8 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
                     cancel_ns,
                     boot_ns,
                     unkillable_ns,
+                    terminate_percent: percent,
+                    handshake_ns: hello,
                     ready_by_ns,
                     limits,
                     may_spawn,

@@ -1,76 +1,149 @@
-//! Who of the tree is at large: announced as made, and not as reaped by its parent. What is left when a parent was
-//! killed comes to the root, which awaits it.
+//! Who of the tree is at large: made by an actor, and not reaped by it. What is left when a parent was killed comes to the
+//! root, which awaits it.
 //!
 //! ```text
-//!   Started ─► known ─► Ended                        (a parent reaped it)
-//!                └────► a child of ours at the end ─► grace ─► SIGKILL ─► reaped
+//!   Started ─► known ─► Ended                                   (a parent reaped it)
+//!                └────► a child of ours ────────────┐
+//!   never announced, but marked ────────────────────┴─► grace ─► SIGKILL ─► reaped
 //! ```
 //!
 //! Rules:
-//! * Only processes that were announced are signalled and reaped: a child that the program's own code has started is
-//!   its own business, and keeps its status. A number counts together with its start time.
+//! * Only processes of the tree are signalled and reaped: those that were announced (a number counts together with its
+//!   start time), and those that have its mark, because a parent can be killed before it has announced its child. A child
+//!   that the program's own code has started is its own business, and keeps its status.
 //! * A stray's children come here before it can be reaped, so when no stray is left none will come.
 
-use super::event::Event;
+use super::event::{Event, Status};
 use crate::config::Config;
-use pleach_executor::{now, sleep};
-use pleach_spawn::{Pid, Signal, children, no_children, reap_adopted, signal_descendant};
-use std::cell::RefCell;
+use pleach_executor::parking::ParkingLot;
+use pleach_executor::{CancelScope, Cancelled, Instant, low_level, now};
+use pleach_spawn::{Pid, Stray, children, is_of_a_tree};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs;
 use std::rc::Rc;
-use std::time::Duration;
 
-/// Between two looks at strays. No order of events depends on it.
-const PAUSE: Duration = Duration::from_millis(1);
+/// A process that was announced, and whose end was not.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    start_time: u64,
+    /// It was made by the root itself, which holds it: no stray as long as the root's code runs.
+    own: bool,
+}
 
-/// Process ids with their start times.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AtLarge(Rc<RefCell<BTreeMap<u32, u64>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct AtLarge(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    root: String,
+    known: RefCell<BTreeMap<u32, Known>>,
+    /// Somebody has died who may have left children behind.
+    bereaved: Cell<bool>,
+    tending: ParkingLot,
+}
+
+/// Which of our children to look for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Whom {
+    /// While the root's code runs: those that were announced by others. One that is marked and was not announced may be one
+    /// that is being made just now.
+    Announced,
+    /// At the end, when the root holds nobody any more: everybody of the tree.
+    All,
+}
 
 impl AtLarge {
+    /// For the root of this name.
+    pub(crate) fn new(root: &str) -> Self {
+        AtLarge(Rc::new(Inner {
+            root: root.to_owned(),
+            known: RefCell::default(),
+            bereaved: Cell::new(false),
+            tending: ParkingLot::new(),
+        }))
+    }
+
     /// Takes note of an event of the tree.
     pub(crate) fn hear(&self, event: &Event) {
         match event {
             Event::Started { actor, start_time } => {
-                self.0.borrow_mut().insert(actor.pid(), *start_time);
+                let own = actor.path().len() == self.0.root.len() + 1 + actor.name().len();
+                self.0.known.borrow_mut().insert(actor.pid(), Known { start_time: *start_time, own });
             }
-            Event::Ended { actor, .. } => {
-                self.0.borrow_mut().remove(&actor.pid());
+            Event::Ended { actor, status, .. } => {
+                self.0.known.borrow_mut().remove(&actor.pid());
+                if !matches!(status, Status::Exited(0)) {
+                    self.0.bereaved.set(true);
+                    self.0.tending.unpark_all();
+                }
             }
             Event::Note { .. } => {}
         }
     }
 
-    /// Waits until every one that is our child now, or becomes it, has ended. After the orphan grace it is killed.
-    pub(crate) async fn gather(&self, config: &Config) {
-        let kill_at = now() + config.orphan_grace;
-        let give_up_at = kill_at + config.unkillable;
-        while !no_children() {
-            let mut strays = self.strays();
-            strays.retain(|stray| reap_adopted(*stray).is_none());
-            // The children of one that was reaped just now have come here: they are seen in the next turn.
-            if strays.is_empty() && self.strays().is_empty() || now() >= give_up_at {
-                return;
+    /// Reaps strays as long as the root's code runs, so that a program that lives long does not keep the dead.
+    pub(crate) async fn tend(&self, config: &Config) -> Result<Infallible, Cancelled> {
+        loop {
+            while !self.0.bereaved.replace(false) {
+                self.0.tending.park().await?;
             }
-            if now() >= kill_at {
-                for stray in strays {
-                    // It may have ended since; it is reaped in the next turn.
-                    let _ = signal_descendant(stray, Signal::KILL);
-                }
-            }
-            // Nothing cancels the end of the program.
-            let _ = sleep(PAUSE).await;
+            // One that does not die is found again at the end, and reported then.
+            let _left = self.await_strays(Whom::Announced, config).await?;
         }
     }
 
-    fn strays(&self) -> Vec<Pid> {
-        let known = self.0.borrow();
-        let is_known = |pid: &Pid| {
-            let announced = known.get(&pid.as_raw().unsigned_abs());
-            announced.is_some_and(|at| *at == 0 || start_time(*pid).is_none_or(|now| now == *at))
+    /// Waits until every one that is our child now, or becomes it, has ended and is reaped. After the orphan grace they are
+    /// killed. Gives those that do not die of it in time.
+    pub(crate) async fn gather(&self, config: &Config) -> Vec<Pid> {
+        // Nothing cancels the end of the program.
+        self.await_strays(Whom::All, config).await.unwrap_or_else(|c| {
+            low_level::absorb(c);
+            Vec::new()
+        })
+    }
+
+    async fn await_strays(&self, whom: Whom, config: &Config) -> Result<Vec<Pid>, Cancelled> {
+        let kill_at = now() + config.orphan_grace;
+        loop {
+            let strays = self.strays(whom);
+            let Some(stray) = strays.first() else { return Ok(Vec::new()) };
+            if self.ended(stray, kill_at).await? {
+                continue;
+            }
+            strays.iter().for_each(Stray::kill);
+            let give_up_at = now() + config.unkillable;
+            for stray in &strays {
+                if !self.ended(stray, give_up_at).await? {
+                    return Ok(strays.iter().map(Stray::pid).collect());
+                }
+            }
+        }
+    }
+
+    /// Reaps it, if it ends before that moment.
+    async fn ended(&self, stray: &Stray, before: Instant) -> Result<bool, Cancelled> {
+        let reaped = CancelScope::new().deadline(before).run(async |_| stray.reap().await).await?;
+        if reaped.is_some() {
+            self.0.known.borrow_mut().remove(&stray.pid().as_raw().unsigned_abs());
+        }
+        Ok(reaped.is_some())
+    }
+
+    /// Those that are our children now.
+    fn strays(&self, whom: Whom) -> Vec<Stray> {
+        let known = self.0.known.borrow();
+        let is_stray = |pid: &Pid| match known.get(&pid.as_raw().unsigned_abs()) {
+            Some(Known { start_time: at, own }) => {
+                let same = *at == 0 || start_time(*pid).is_none_or(|now| now == *at);
+                same && (whom == Whom::All || !own)
+            }
+            None => whom == Whom::All && is_of_a_tree(*pid),
         };
-        children().unwrap_or_default().into_iter().filter(is_known).collect()
+        let mut strays = children().unwrap_or_default();
+        strays.retain(is_stray);
+        strays.into_iter().filter_map(|pid| Stray::adopt(pid).ok()).collect()
     }
 }
 

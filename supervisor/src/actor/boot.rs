@@ -45,8 +45,6 @@ const UNTOLD: i32 = 80;
 /// What a child is started with, besides what its parent says in the `Spec`.
 pub(crate) struct Cradle {
     pub(crate) name: String,
-    /// The parent's, if the child inherits its memory.
-    pub(crate) config: Config,
     pub(crate) backend: Backend,
     /// Which image it runs; 0 where it cannot be another than the parent's.
     pub(crate) build: u64,
@@ -144,8 +142,9 @@ async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle, panics: &Caug
         cancel: Duration::from_nanos(spec.cancel_ns),
         orphan_grace: Duration::from_nanos(spec.orphan_grace_ns),
         unkillable: Duration::from_nanos(spec.unkillable_ns),
+        handshake: Duration::from_nanos(spec.handshake_ns),
+        terminate_percent: spec.terminate_percent.min(100),
         limits: spec.limits,
-        ..cradle.config
     };
     let id = ActorId::new(&cradle.name, &spec.path, std::process::id());
     let registry = cradle.registry.clone();

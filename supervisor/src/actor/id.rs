@@ -46,6 +46,7 @@ impl ActorId {
 
 impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (pid {})", self.path, self.pid)
+        // One that was never made has no process.
+        if self.pid == 0 { f.write_str(&self.path) } else { write!(f, "{} (pid {})", self.path, self.pid) }
     }
 }

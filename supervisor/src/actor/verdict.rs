@@ -13,7 +13,6 @@
 
 use super::event::Ending;
 use crate::error::{Error, ErrorKind};
-use crate::teardown::Rung;
 use pleach_ipc::proto::{BootPhase, LastWords, WireCause, WireStatus};
 use pleach_spawn::Signal;
 
@@ -53,7 +52,15 @@ pub(crate) struct Seen {
     /// `None` if it did not die of SIGKILL.
     pub(crate) status: Option<WireStatus>,
     pub(crate) stopped: Stopped,
-    pub(crate) rung: Rung,
+    pub(crate) told: Told,
+}
+
+/// Which signal of ours has reached it, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Told {
+    Nothing,
+    Terminate,
+    Kill,
 }
 
 /// What came of it.
@@ -100,8 +107,12 @@ pub(crate) fn decide(seen: Seen) -> Verdict {
     if let Stopped::Protocol(what) = seen.stopped {
         return died(ErrorKind::Protocol, format!("it broke the protocol: {what}"));
     }
-    let by_us =
-        seen.rung >= Rung::Terminated && matches!(status, WireStatus::Signaled { signal: 9 | 15, .. });
+    // By nobody else: who was only told to terminate, and was killed, was killed from outside.
+    let by_us = match status {
+        WireStatus::Signaled { signal: 9, .. } => seen.told >= Told::Kill,
+        WireStatus::Signaled { signal: 15, .. } => seen.told >= Told::Terminate,
+        _ => false,
+    };
     match (seen.stopped, seen.boot) {
         (Stopped::Cancelled(cause), _) if by_us => Verdict::Cancelled(cause),
         (Stopped::BootTimeout, Some(phase)) if by_us => {
@@ -142,8 +153,8 @@ mod tests {
         WireCause { by: "root".to_owned(), why: Why::Requested }
     }
 
-    fn seen(last: Option<Final>, status: WireStatus, stopped: Stopped, rung: Rung) -> Seen {
-        Seen { pid: 7, boot: None, last, last_words: None, status: Some(status), stopped, rung }
+    fn seen(last: Option<Final>, status: WireStatus, stopped: Stopped, told: Told) -> Seen {
+        Seen { pid: 7, boot: None, last, last_words: None, status: Some(status), stopped, told }
     }
 
     const KILLED: WireStatus = WireStatus::Signaled { signal: 9, core: false };
@@ -151,36 +162,52 @@ mod tests {
     #[test]
     fn a_real_error_wins_over_a_cancellation_however_late() {
         let last = Some(Final::Failed(Error::msg("late")));
-        let v = decide(seen(last, WireStatus::Exited(0), Stopped::Cancelled(cause()), Rung::Terminated));
+        let v = decide(seen(last, WireStatus::Exited(0), Stopped::Cancelled(cause()), Told::Kill));
         assert!(matches!(v, Verdict::Failed(e, Ending::Failed) if e.message() == "late"));
     }
 
     #[test]
     fn killed_by_our_ladder_is_cancelled_and_by_anybody_else_is_a_death() {
-        let v = decide(seen(None, KILLED, Stopped::Cancelled(cause()), Rung::Killed));
+        let v = decide(seen(None, KILLED, Stopped::Cancelled(cause()), Told::Kill));
         assert!(matches!(v, Verdict::Cancelled(c) if c == cause()));
-        let v = decide(seen(None, KILLED, Stopped::Cancelled(cause()), Rung::Asked));
+        let terminated = decide(seen(None, KILLED, Stopped::Cancelled(cause()), Told::Terminate));
+        assert!(matches!(terminated, Verdict::Failed(_, Ending::Died)), "we had not killed it");
+        let v = decide(seen(None, KILLED, Stopped::Cancelled(cause()), Told::Nothing));
         assert!(
             matches!(v, Verdict::Failed(e, Ending::Died) if matches!(e.kind(), ErrorKind::Died { pid: 7, .. }))
         );
     }
 
     #[test]
+    fn a_death_that_was_slow_to_show_is_a_death_and_no_lost_link() {
+        // Its link ended first, and it was on its way out before anybody had signalled it.
+        let v = decide(seen(None, KILLED, Stopped::ChannelLost, Told::Nothing));
+        assert!(
+            matches!(v, Verdict::Failed(e, _) if *e.kind() == ErrorKind::Died { pid: 7, status: KILLED })
+        );
+        let mut s = seen(None, KILLED, Stopped::BootTimeout, Told::Nothing);
+        s.boot = Some(BootPhase::Hello);
+        assert!(
+            matches!(decide(s), Verdict::Failed(e, _) if matches!(e.kind(), ErrorKind::DiedInBoot { .. }))
+        );
+    }
+
+    #[test]
     fn a_quiet_exit_is_a_death_also_with_status_zero() {
-        let v = decide(seen(None, WireStatus::Exited(0), Stopped::No, Rung::Nothing));
+        let v = decide(seen(None, WireStatus::Exited(0), Stopped::No, Told::Nothing));
         assert!(matches!(v, Verdict::Failed(_, Ending::Died)));
     }
 
     #[test]
     fn a_value_counts_although_the_process_had_to_be_killed_after_it() {
         let last = Some(Final::Returned(vec![1]));
-        assert!(matches!(decide(seen(last, KILLED, Stopped::No, Rung::Killed)), Verdict::Returned(_)));
+        assert!(matches!(decide(seen(last, KILLED, Stopped::No, Told::Kill)), Verdict::Returned(_)));
     }
 
     #[test]
     fn a_stop_from_outside_is_named_however_it_ended_unless_it_had_something_to_say() {
         let stood_still =
-            |last, status| decide(seen(last, status, Stopped::StoodStill(Signal::STOP), Rung::Killed));
+            |last, status| decide(seen(last, status, Stopped::StoodStill(Signal::STOP), Told::Kill));
         for (last, status) in [
             (Some(Final::Acknowledged), WireStatus::Exited(0)),
             (None, KILLED),
@@ -198,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_does_not_die_is_reported_and_not_waited_for() {
-        let s = Seen { status: None, ..seen(None, KILLED, Stopped::Cancelled(cause()), Rung::Reported) };
+        let s = Seen { status: None, ..seen(None, KILLED, Stopped::Cancelled(cause()), Told::Kill) };
         assert!(
             matches!(decide(s), Verdict::Failed(e, _) if matches!(e.kind(), ErrorKind::Unkillable { pid: 7 }))
         );
@@ -207,7 +234,7 @@ mod tests {
     #[test]
     fn a_death_before_ready_names_the_phase_and_keeps_the_last_words() {
         let words = LastWords { phase: 3, errno: 24, text: b"dup3".to_vec() };
-        let mut s = seen(None, WireStatus::Exited(67), Stopped::No, Rung::Nothing);
+        let mut s = seen(None, WireStatus::Exited(67), Stopped::No, Told::Nothing);
         (s.boot, s.last_words) = (Some(BootPhase::Hello), Some(words.clone()));
         let Verdict::Failed(e, _) = decide(s) else { panic!("it failed") };
         assert!(

@@ -19,11 +19,11 @@ use super::custody::Custody;
 use super::event::Ending;
 use super::here::Here;
 use super::id::ActorId;
-use super::verdict::{Final, Seen, Stopped, Verdict, decide};
+use super::verdict::{Final, Seen, Stopped, Told, Verdict, decide};
 use crate::config::Config;
 use crate::error::Error;
 use crate::line::{Answer, Line};
-use crate::teardown::{Action, DYING, Ladder, Rung, hand_down};
+use crate::teardown::{Action, DYING, Ladder, hand_down};
 use crate::wire;
 use pleach_executor::{CancelScope, Cancelled, Instant, Reason, ScopeHandle, check, now, sleep_until};
 use pleach_ipc::proto::{
@@ -135,11 +135,15 @@ pub(crate) struct Watch {
     ready: Box<dyn Fn()>,
     boot: ParentBoot,
     link_open: bool,
+    /// When the link ended, the process was on its way out.
+    ending: bool,
     exited: bool,
     last: Option<Final>,
     last_words: Option<LastWords>,
     stopped: Stopped,
     ladder: Option<Ladder>,
+    /// Which signal of the ladder has reached it.
+    told: Told,
     own: ScopeHandle,
     /// By when it has to be up.
     ready_by: Instant,
@@ -161,6 +165,8 @@ impl Watch {
             cancel_ns: wire::nanos(config.cancel),
             boot_ns: wire::nanos(config.boot),
             unkillable_ns: wire::nanos(config.unkillable),
+            terminate_percent: config.terminate_percent,
+            handshake_ns: wire::nanos(config.handshake),
             ready_by_ns: Some(ready_by.as_nanos()),
             limits: config.limits,
             may_spawn,
@@ -179,11 +185,13 @@ impl Watch {
             ready,
             boot: ParentBoot::new(expected, spec),
             link_open: true,
+            ending: false,
             exited: false,
             last: None,
             last_words: None,
             stopped: Stopped::No,
             ladder: None,
+            told: Told::Nothing,
             own,
             deadline: None,
             due: Some(ready_by.min(said_hello_by)),
@@ -337,8 +345,8 @@ impl Watch {
         self.last = Some(last);
         if self.ladder.is_none() {
             let now = now();
-            let mut ladder = Ladder::new(now, now + self.config.cancel, self.config.unkillable);
-            ladder.asked(now);
+            let mut ladder = Ladder::new(now, now + self.config.cancel, &self.config);
+            ladder.asked();
             self.ladder = Some(ladder);
         }
     }
@@ -357,8 +365,13 @@ impl Watch {
             _ if self.exited || self.last.is_some() => return,
             _ => {}
         }
+        // The kernel marks a process as ending before it closes its descriptors: if this is its death, its pidfd is
+        // about to tell, and there is nobody to signal.
+        self.ending = self.process.is_ending();
         if self.booting().is_some() && self.ladder.is_none() {
-            self.due = Some(now() + DYING);
+            if !self.ending {
+                self.due = Some(now() + DYING);
+            }
             return;
         }
         self.stop(Stopped::ChannelLost);
@@ -367,7 +380,11 @@ impl Watch {
 
     fn lose_link(&mut self) {
         if let Some(ladder) = &mut self.ladder {
-            ladder.link_lost(now());
+            if self.ending {
+                ladder.asked();
+            } else {
+                ladder.link_lost(now());
+            }
         }
     }
 
@@ -419,11 +436,10 @@ impl Watch {
                 lone_deadline(&self.here, now, &self.config)
             };
             self.deadline = Some(deadline);
-            let mut ladder = Ladder::new(now, deadline, self.config.unkillable);
+            self.ladder = Some(Ladder::new(now, deadline, &self.config));
             if !self.link_open {
-                ladder.link_lost(now);
+                self.lose_link();
             }
-            self.ladder = Some(ladder);
         }
     }
 
@@ -433,18 +449,20 @@ impl Watch {
             let action = self.ladder.as_mut()?.next(now());
             match action {
                 Action::Ask => self.ask(),
-                // The end of its link was the first that was seen of its own death, and the rest is slow to come.
-                Action::Terminate if !self.link_open && self.process.is_ending() => {}
+                // Its death has begun, and is slow to show.
+                Action::Terminate | Action::Kill if !self.link_open && self.process.is_ending() => {}
+                // A process that is gone already cannot be signalled: its exit is on the way.
                 Action::Terminate => {
-                    // A process that is gone already cannot be signalled: its exit is on the way.
                     if self.process.signal(Signal::TERM).is_ok() && !self.exited {
                         self.here.count(|b| b.term += 1);
+                        self.told = Told::Terminate;
                     }
                     self.let_go_on();
                 }
                 Action::Kill => {
                     if self.process.signal(Signal::KILL).is_ok() && !self.exited {
                         self.here.count(|b| b.kill += 1);
+                        self.told = Told::Kill;
                     }
                 }
                 Action::Report => return Some(action),
@@ -503,7 +521,7 @@ impl Watch {
             last_words: self.last_words.take(),
             status,
             stopped: self.stopped,
-            rung: self.ladder.as_ref().map_or(Rung::Nothing, Ladder::rung),
+            told: self.told,
         };
         let (ending, outcome) = match decide(seen) {
             Verdict::Returned(bytes) => (Ending::Returned, Ok(Some(bytes))),
