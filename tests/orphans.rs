@@ -18,16 +18,16 @@ mod backend;
 mod outside;
 
 use backend::{at_root, start};
-use outside::{hear_of_no_stops, kill_me, pid, state};
+use outside::{hangs, hear_of_no_stops, kill_me, pid, state};
 use pleach::test_main::{adopt_strays, expect_strays_gone};
 use pleach::{
     Actor, ActorHandle, ActorNursery, Config, Context, Endpoint, Error, Event, Fault, Program, Start, Step,
-    actors, actors_with, checkpoint, inventory, shielded, sleep_forever,
+    actors, actors_with, checkpoint, inventory, shielded, sleep, sleep_forever,
 };
 use pleach_spawn::{Signal, signal_descendant};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +41,7 @@ pleach::test_main!(
     orphans_end_although_their_code_has_handlers_of_its_own,
     #[limit(120)]
     orphans_in_boot_end_at_every_step,
+    an_orphan_finishes_its_clean_up_within_the_grace,
     #[limit(120)]
     a_growing_tree_loses_its_root_at_any_moment,
     #[limit(120)]
@@ -53,8 +54,10 @@ const SHORT: Duration = Duration::from_millis(200);
 
 const MIDDLE: Endpoint<(Doing, bool), ()> = Endpoint::new("middle");
 const ORPHAN: Endpoint<(Doing, bool), ()> = Endpoint::new("orphan");
-const LEAVES_IN_BOOT: Endpoint<u8, ()> = Endpoint::new("leaves_in_boot");
+const LEAVES_IN_BOOT: Endpoint<InBoot, ()> = Endpoint::new("leaves_in_boot");
 const NOTHING: Endpoint<(), ()> = Endpoint::new("nothing");
+const ABOVE_CLEAN_UP: Endpoint<(), ()> = Endpoint::new("above_clean_up");
+const CLEANS_UP: Endpoint<(), ()> = Endpoint::new("cleans_up");
 const GROW: Endpoint<(u32, Ties), ()> = Endpoint::new("grow");
 
 fn program() -> Program {
@@ -65,7 +68,9 @@ fn program() -> Program {
         .endpoint(ORPHAN, async |context: Context, (doing, handlers)| {
             orphan(context.actor().clone(), doing, handlers).await
         })
-        .endpoint(LEAVES_IN_BOOT, async |_, phase| leaves_in_boot(phase).await)
+        .endpoint(LEAVES_IN_BOOT, async |_, how| leaves_in_boot(how).await)
+        .endpoint(ABOVE_CLEAN_UP, async |context: Context, ()| above_clean_up(context.actor().clone()).await)
+        .endpoint(CLEANS_UP, async |context: Context, ()| cleans_up(context.actor().clone()).await)
         .endpoint(NOTHING, async |_, ()| Ok(()))
         .endpoint(GROW, async |_, (levels, ties)| grow(levels, ties).await)
 }
@@ -205,10 +210,20 @@ fn orphans_end_although_their_code_has_handlers_of_its_own() {
     }
 }
 
-/// Has a child that stands still at this step of its boot, and kills itself when it does.
+/// What becomes of a child in its boot before its parent dies.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct InBoot {
+    phase: u8,
+    /// It is stopped there, or else it hangs there and runs.
+    stopped: bool,
+    /// A signal that it gets there.
+    sent: Option<i32>,
+}
+
+/// Has a child that goes no further in its boot, and kills itself when it is there.
 ///
-/// It does not hear of the stop: it would continue the child.
-async fn leaves_in_boot(phase: u8) -> Result<(), Error> {
+/// It does not hear of a stop: it would continue the child.
+async fn leaves_in_boot(how: InBoot) -> Result<(), Error> {
     hear_of_no_stops();
     let below = Rc::new(Cell::new(0));
     let heard = Rc::clone(&below);
@@ -218,11 +233,16 @@ async fn leaves_in_boot(phase: u8) -> Result<(), Error> {
         }
     });
     actors(async |an| {
-        let step = Step::from_phase(phase).expect("a step's own number");
-        let how = Start::new("orphan").fault(step, Fault::Stop);
-        let _running = start(an, how, NOTHING, (), async |_, ()| Ok(()));
-        while below.get() == 0 || state(pid(below.get())) != 'T' {
+        let step = Step::from_phase(how.phase).expect("a step's own number");
+        let fault = if how.stopped { Fault::Stop } else { Fault::Hang };
+        let orphan = Start::new("orphan").fault(step, fault);
+        let _running = start(an, orphan, NOTHING, (), async |_, ()| Ok(()));
+        let there = |pid| if how.stopped { state(pid) == 'T' } else { hangs(pid) };
+        while below.get() == 0 || !there(pid(below.get())) {
             checkpoint().await?;
+        }
+        if let Some(signal) = how.sent {
+            signal_descendant(pid(below.get()), Signal::from_raw(signal))?;
         }
         kill_me();
         Ok(())
@@ -235,19 +255,76 @@ fn orphans_in_boot_end_at_every_step() {
     // Not at `Arm`: a process that somebody stops before its first own system call has no ties yet. It stays stopped until
     // its root, which it was announced to, ends it (`Program`), or somebody continues it.
     for step in Step::ALL.into_iter().filter(|s| *s > Step::Arm) {
-        let (r, gone) = at_root(program, async || {
-            let config = Config::default().boot(Duration::from_secs(600));
-            let r: Result<(), Error> = actors_with(config, async |an| {
-                let code = async move |_, ()| leaves_in_boot(step.phase()).await;
-                start(an, "middle", LEAVES_IN_BOOT, step.phase(), code).await
-            })
-            .await;
-            (r, expect_strays_gone(GUARD))
-        });
-        r.expect_err("the middle has killed itself");
-        let gone = gone.unwrap_or_else(|e| panic!("{step:?}: {e}"));
-        assert_eq!(gone.len(), 1, "{step:?}: the orphan came to us, and nobody else");
+        for stopped in [true, false] {
+            for sent in [None, Some(Signal::INT), Some(Signal::TERM)] {
+                let how = InBoot { phase: step.phase(), stopped, sent: sent.map(Signal::as_raw) };
+                let (r, gone) = at_root(program, async || {
+                    let config = Config::default().boot(Duration::from_secs(600));
+                    let r: Result<(), Error> =
+                        actors_with(config.handshake(Duration::from_secs(600)), async |an| {
+                            start(an, "middle", LEAVES_IN_BOOT, how, async move |_, ()| {
+                                leaves_in_boot(how).await
+                            })
+                            .await
+                        })
+                        .await;
+                    (r, expect_strays_gone(GUARD))
+                });
+                r.expect_err("the middle has killed itself");
+                let gone = gone.unwrap_or_else(|e| panic!("{how:?}: {e}"));
+                assert_eq!(gone.len(), 1, "{how:?}: the orphan came to us, and nobody else");
+            }
+        }
     }
+}
+
+/// Says that it has begun, waits, and when it is cancelled takes its time to say that it is done.
+async fn cleans_up(actor: Actor) -> Result<(), Error> {
+    let mut out = std::fs::File::from(actor.take_given().remove(0));
+    actor.note("up");
+    let waited = sleep_forever().await;
+    shielded::<(), Error>(async |_| {
+        sleep(Duration::from_millis(50)).await?;
+        out.write_all(b"clean")?;
+        Ok(())
+    })
+    .await?;
+    match waited? {}
+}
+
+/// Kills itself when the actor below it is up.
+async fn above_clean_up(actor: Actor) -> Result<(), Error> {
+    let out = actor.take_given().remove(0);
+    let _watching = actor.observe(|event| {
+        if matches!(event, Event::Note { .. }) {
+            kill_me();
+        }
+    });
+    actors(async |an| {
+        let how = Start::new("cleans").give(out);
+        start(an, how, CLEANS_UP, (), async |actor: Actor, ()| cleans_up(actor).await).await
+    })
+    .await
+}
+
+fn an_orphan_finishes_its_clean_up_within_the_grace() {
+    adopt_strays().unwrap();
+    let (mut reader, writer) = io::pipe().unwrap();
+    let (r, gone) = at_root(program, async || {
+        // A long grace: it is no measure of this machine.
+        let config = Config::default().orphan_grace(Duration::from_secs(30));
+        let r: Result<(), Error> = actors_with(config, async |an| {
+            let how = Start::new("middle").give(writer);
+            start(an, how, ABOVE_CLEAN_UP, (), async |actor: Actor, ()| above_clean_up(actor).await).await
+        })
+        .await;
+        (r, expect_strays_gone(GUARD))
+    });
+    r.expect_err("the middle has killed itself");
+    assert_eq!(gone.expect("it ends").len(), 1);
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "clean");
 }
 
 /// Which ties an actor has.

@@ -18,6 +18,12 @@ pub(crate) fn state(pid: Pid) -> char {
     rest.trim_start().chars().next().expect("a state follows the name")
 }
 
+/// Whether it waits in pause(2).
+pub(crate) fn hangs(pid: Pid) -> bool {
+    let place = fs::read_to_string(format!("/proc/{pid}/wchan")).expect("it is there");
+    place.contains("pause")
+}
+
 /// Whether this signal waits for a process that blocks it, as proc_pid_status(5) has it.
 pub(crate) fn is_held_off(pid: Pid, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
