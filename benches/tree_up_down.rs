@@ -5,7 +5,9 @@
 //! ```
 //!
 //! Rules:
-//! * The raw column is the floor: the same processes and one message per edge and way, with bare system calls.
+//! * The raw column is the floor: the same processes and one message per edge and way, with bare system calls; by
+//!   fork(2) beside our fork, by posix_spawn(3) of this same program beside our exec.
+//! * `main` runs again in every process by exec, so that it diverts before all else.
 //! * Both columns run in the same single-threaded process, in turns.
 //! * After every round there is no child, and no descriptor more than before.
 //!
@@ -15,6 +17,8 @@
 mod ours;
 #[path = "tree/raw.rs"]
 mod raw;
+#[path = "tree/raw_exec.rs"]
+mod raw_exec;
 #[path = "tree/stats.rs"]
 mod stats;
 
@@ -27,9 +31,11 @@ const DEPTHS: [usize; 4] = [1, 4, 8, 16];
 const TREES: [(usize, usize); 2] = [(2, 3), (3, 3)];
 
 fn main() {
+    ours::program().divert();
+    raw_exec::divert();
     assert_eq!(inventory::thread_count().expect("/proc"), 1, "a fork needs the only thread");
     let json = has_flag("--json");
-    let (chain_rounds, tree_rounds) = if is_full() { (300, 150) } else { (5, 2) };
+    let (chain_rounds, exec_rounds, tree_rounds) = if is_full() { (300, 150, 150) } else { (5, 2, 2) };
     if !json {
         Row::print_head("level of a chain, process of a tree");
     }
@@ -37,6 +43,11 @@ fn main() {
         let ours = || ours::chain(depth, async |_| {});
         let raw = || raw::chain(depth).expect("a raw chain");
         measure(&format!("chain {depth}"), ["up", "down"], depth, chain_rounds, json, ours, raw);
+    }
+    for depth in DEPTHS {
+        let ours = || ours::exec_chain(depth);
+        let raw = || raw_exec::chain(depth).expect("a raw chain");
+        measure(&format!("exec {depth}"), ["up", "down"], depth, exec_rounds, json, ours, raw);
     }
     for (breadth, depth) in TREES {
         let processes: usize = (1..=depth as u32).map(|level| breadth.pow(level)).sum();

@@ -1,11 +1,12 @@
 //! Our column: chains and trees of actors, up and down, and what must be true after each.
 //!
 //! ```text
-//!   start ─► fork … fork ─► the deepest notes "up" ─► root hears it │ cancel at the root ─► all reaped
+//!   start ─► process … process ─► the deepest notes "up" ─► root hears it │ cancel at the root ─► all reaped
 //!   └────────────── up ──────────────────────────────┘               └──────── down ─────────┘
 //! ```
 //!
 //! Rules:
+//! * By fork an actor is a closure, by exec an endpoint: the program begun anew has no closure of its parent's.
 //! * Every round asserts that what was started was reaped by its parent, that no signal was needed, and that the
 //!   failures which came home are those that were made.
 
@@ -13,7 +14,10 @@ use crate::raw::Times;
 use crate::stats::now;
 use pleach::fd::AsyncFd;
 use pleach::sync::Event as Flag;
-use pleach::{Actor, ActorNursery, Error, Event, Observation, actors, run, shielded, sleep_forever};
+use pleach::{
+    Actor, ActorNursery, Backend, Endpoint, Error, Event, Observation, Program, Start, actors, run, shielded,
+    sleep_forever,
+};
 use std::cell::{Cell, RefCell};
 use std::io::PipeReader;
 use std::rc::Rc;
@@ -52,43 +56,71 @@ fn assert_books(root: &Actor, processes: usize) {
     assert_eq!((books.terminated, books.killed), (0, 0), "a message is enough");
 }
 
-/// A chain of `depth` actors comes up, is looked at by `idle` with the ids of its processes, and is cancelled at the root.
+/// Plants a chain of so many levels in a nursery.
+type Plant = fn(&ActorNursery, usize);
+
+/// An actor of the chain by exec, with so many more under it.
+const LINK: Endpoint<usize, ()> = Endpoint::new("link");
+
+/// What this program is when it is begun anew.
+pub(crate) fn program() -> Program {
+    Program::new("tree")
+        .endpoint(LINK, async |context, below| link(context.actor().clone(), below, plant_exec).await)
+}
+
+/// A chain of `depth` forked actors comes up, is looked at by `idle` with the ids of its processes, and is cancelled at
+/// the root.
 pub(crate) fn chain(depth: usize, idle: impl AsyncFnOnce(&[u32])) -> Times {
-    run(async {
-        let start = now();
-        let (root, up, begun) = actors(async |an| {
-            let root = an.actor();
-            let (heard, all_up, _observation) = listen(&root, 1);
-            plant_link(an, depth);
-            all_up.wait().await?;
-            let up = start.elapsed();
-            assert_eq!(heard.pids.borrow().len(), depth, "one process for every level");
-            let pids = heard.pids.take();
-            idle(&pids).await;
-            let begun = now();
-            an.cancel();
-            Ok((root, up, begun))
-        })
-        .await
-        .expect("a chain that is cancelled has not failed");
-        let down = begun.elapsed();
-        assert_books(&root, depth);
-        Times { up, down }
+    run(chain_of(depth, plant_link, idle))
+}
+
+/// The same by exec.
+pub(crate) fn exec_chain(depth: usize) -> Times {
+    program()
+        .try_run(async |_root| Ok(chain_of(depth, plant_exec, async |_| {}).await))
+        .expect("a chain that is cancelled has not failed")
+}
+
+async fn chain_of(depth: usize, plant: Plant, idle: impl AsyncFnOnce(&[u32])) -> Times {
+    let start = now();
+    let (root, up, begun) = actors(async |an| {
+        let root = an.actor();
+        let (heard, all_up, _observation) = listen(&root, 1);
+        plant(an, depth);
+        all_up.wait().await?;
+        let up = start.elapsed();
+        assert_eq!(heard.pids.borrow().len(), depth, "one process for every level");
+        let pids = heard.pids.take();
+        idle(&pids).await;
+        let begun = now();
+        an.cancel();
+        Ok((root, up, begun))
     })
+    .await
+    .expect("a chain that is cancelled has not failed");
+    let down = begun.elapsed();
+    assert_books(&root, depth);
+    Times { up, down }
 }
 
 fn plant_link(an: &ActorNursery, levels: usize) {
-    let _running = an.fork(format!("l{levels}"), (), async move |actor, ()| link(actor, levels - 1).await);
+    let _running =
+        an.fork(format!("l{levels}"), (), async move |actor, ()| link(actor, levels - 1, plant_link).await);
+}
+
+fn plant_exec(an: &ActorNursery, levels: usize) {
+    let start = Start::new(format!("l{levels}")).backend(Backend::Exec).may_spawn(true);
+    let _running = an.call_with(start, LINK, levels - 1);
 }
 
 /// An actor of the chain, with `below` more under it.
-async fn link(actor: Actor, below: usize) -> Result<(), Error> {
+async fn link(actor: Actor, below: usize, plant: Plant) -> Result<(), Error> {
     if below == 0 {
         actor.note("up");
         match sleep_forever().await? {}
     }
     actors(async |an| {
-        plant_link(an, below);
+        plant(an, below);
         Ok(())
     })
     .await

@@ -86,7 +86,7 @@ fn branch(breadth: usize, below: usize, mut up: UnixStream, mut go: &PipeReader)
     up.write_all(b"e")
 }
 
-fn take(from: &mut UnixStream) -> io::Result<()> {
+pub(crate) fn take(from: &mut UnixStream) -> io::Result<()> {
     from.read_exact(&mut [0])
 }
 

@@ -24,12 +24,18 @@ use std::fmt;
 /// assert!(decode::<u8>(&bytes).is_err());
 /// ```
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
-    postcard::to_allocvec(value).map_err(|source| CodecError {
-        doing: Doing::Encode,
-        type_name: type_name::<T>(),
-        source,
-    })
+    // Most values are small: written in one piece and copied once, instead of into a vector that grows byte by byte.
+    let mut room = [0; SMALL];
+    let bytes = match postcard::to_slice(value, &mut room) {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(postcard::Error::SerializeBufferFull) => postcard::to_allocvec(value),
+        Err(source) => Err(source),
+    };
+    bytes.map_err(|source| CodecError { doing: Doing::Encode, type_name: type_name::<T>(), source })
 }
+
+/// What is encoded on the stack, in bytes.
+const SMALL: usize = 2048;
 
 /// The value of these bytes, all of them.
 ///
@@ -95,6 +101,16 @@ mod tests {
         assert!(e.type_name().ends_with("String") && e.to_string().contains("String"), "{e}");
         assert!(decode::<u8>(&[1, 2, 3]).unwrap_err().to_string().contains("2 too many"));
         assert_eq!(decode::<Vec<u32>>(&encode(&vec![1_u32, 2]).unwrap()).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn a_value_of_any_size_is_its_bytes() {
+        for len in [0, 1, 2040, 2045, 2046, 2047, 2048, 2049, 5000] {
+            let value: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let bytes = encode(&value).unwrap();
+            assert_eq!(bytes, postcard::to_allocvec(&value).unwrap());
+            assert_eq!(decode::<Vec<u8>>(&bytes).unwrap(), value);
+        }
     }
 
     #[test]
