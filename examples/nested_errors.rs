@@ -11,9 +11,8 @@
 //! accounted for, as failed or as cancelled because another failed first; no process, descriptor or socket is left;
 //! every process was reaped by its own parent; no rung of the ladder above the message was used. Exit status 1 if not.
 //!
-//! With `--all-fail` the leaves stand under a shield, wait until all have arrived, and then each fails: so every single leaf's
-//! error has to be in the tree. The actors above them need no shield: a cancelled one waits for those below it, and a real
-//! error wins over a cancellation.
+//! With `--all-fail` every actor below the root stands under a shield, and the leaves wait until all have arrived before each
+//! fails: so every single leaf's error has to be in the tree.
 //!
 //! With `--panic` the leaves do not return an error but panic.
 //!
@@ -169,6 +168,14 @@ impl Pipes {
 
 /// An actor `level` levels above the leaves.
 async fn grow(actor: Actor, shape: Shape, level: u32, pipes: Pipes) -> Result<(), Error> {
+    if shape.all_fail && level < shape.depth {
+        return pleach::shielded(async |_| bare(actor, shape, level, pipes).await).await;
+    }
+    bare(actor, shape, level, pipes).await
+}
+
+/// An actor `level` levels above the leaves, without a shield.
+async fn bare(actor: Actor, shape: Shape, level: u32, pipes: Pipes) -> Result<(), Error> {
     if level == 0 {
         return leaf(actor, shape, pipes).await;
     }

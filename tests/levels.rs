@@ -4,6 +4,9 @@
 #[path = "support/backend.rs"]
 mod backend;
 
+#[path = "support/harness.rs"]
+mod harness;
+
 use backend::{EXEC, at_root, start};
 use pleach::{
     Actor, Cause, Config, Context, Ending, Endpoint, Error, ErrorKind, Event, Program, Start, Why, actors,
@@ -28,6 +31,8 @@ pleach::test_main!(
     a_chain_of_64_fits_into_1024_descriptors_and_does_not_grow,
     an_idle_chain_ends_by_messages_alone,
     the_books_of_a_tree_add_up,
+    #[limit(300)]
+    no_setting_of_the_harness_changes_what_is_there_at_the_start,
 );
 
 const LARGE: Endpoint<(), Vec<u8>> = Endpoint::new("large");
@@ -203,6 +208,11 @@ fn later_siblings_wake_up_as_clean_as_the_first() {
     });
     let seen = r.unwrap();
     assert!(seen.iter().all(|s| *s == seen[0]), "{seen:?}");
+    let (tasks, timers, scopes, registrations, _) = seen[0];
+    // Its own: main, the bodies of its two nurseries, the reader of the link and the listener for signals; the link and the
+    // bell of the signals. Nothing of its parent's, which has children, their links and pidfds.
+    // (An endpoint has waited for its call, and with that its nursery has got a scope for its children.)
+    assert_eq!((tasks, timers, scopes, registrations), (5, 0, if EXEC { 5 } else { 4 }, 2));
 }
 
 /// Descriptors, threads, and the signals that are blocked, ignored and caught.
@@ -322,4 +332,11 @@ fn the_books_of_a_tree_add_up() {
         Actor::current().books()
     });
     assert_eq!((books.started, books.reaped, books.terminated, books.killed), (39, 39, 0, 0));
+}
+
+fn no_setting_of_the_harness_changes_what_is_there_at_the_start() {
+    harness::no_setting_changes(&[
+        "later_siblings_wake_up_as_clean_as_the_first",
+        "the_inventory_at_the_start_is_what_was_declared",
+    ]);
 }

@@ -14,6 +14,8 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "support/harness.rs"]
+mod harness;
 #[path = "support/outside.rs"]
 mod outside;
 
@@ -46,6 +48,8 @@ pleach::test_main!(
     a_growing_tree_loses_its_root_at_any_moment,
     #[limit(120)]
     a_growing_tree_of_links_alone_loses_its_root_at_any_moment,
+    #[limit(300)]
+    no_setting_of_the_harness_changes_the_matrix,
 );
 
 const GUARD: Duration = Duration::from_secs(30);
@@ -387,4 +391,11 @@ fn a_growing_tree_loses_its_root_at_any_moment() {
 
 fn a_growing_tree_of_links_alone_loses_its_root_at_any_moment() {
     lose_the_root_at_any_moment(Ties::LinkAlone);
+}
+
+fn no_setting_of_the_harness_changes_the_matrix() {
+    harness::no_setting_changes(&[
+        "orphans_end_whatever_they_do_and_whatever_they_are_sent",
+        "orphans_in_boot_end_at_every_step",
+    ]);
 }

@@ -10,6 +10,8 @@
 //! * The deadline is far away, so that no rung of a ladder is used because a machine is slow.
 //! * The busy cases leave the tree what two endless loops leave of the processors.
 
+#[path = "../../tests/support/harness.rs"]
+mod harness;
 mod support;
 
 use std::process::Output;
@@ -43,6 +45,8 @@ pleach::test_main!(
     #[limit(3600)]
     leaves_that_panic_are_failures_like_any_other,
     a_tree_of_one_leaf_comes_home,
+    #[limit(300)]
+    no_setting_of_the_harness_changes_how_it_comes_home,
     without_json_the_tree_and_its_errors_are_printed,
     bad_input_names_the_flag,
 );
@@ -119,6 +123,10 @@ fn comes_home(breadth: u64, depth: u32, more: &str, runs: u32) {
     support::comes_home(Run::start(command("nested_errors", &args)), (breadth, depth), all_fail, runs);
     // What a tree had left would be our child now, as the busy ones are.
     assert_eq!(pleach_spawn::children().expect("/proc can be read"), before, "a stray came up");
+}
+
+fn no_setting_of_the_harness_changes_how_it_comes_home() {
+    harness::no_setting_changes(&["breadth_2_depth_3", "breadth_2_depth_3_all_fail", "breadth_1_depth_12"]);
 }
 
 fn without_json_the_tree_and_its_errors_are_printed() {
