@@ -148,7 +148,8 @@ fn falls_by_one_deadline(breadths: [usize; 3], limit: Duration) {
 }
 
 fn leaves_that_heed_nothing_end_by_the_one_deadline_of_a_narrow_tree() {
-    falls_by_one_deadline([2, 2, 8], Duration::from_secs(10));
+    // A level has a tenth of what is left to hear of the one below: more than a crowded machine takes to run it.
+    falls_by_one_deadline([2, 2, 8], Duration::from_secs(20));
 }
 
 fn leaves_that_heed_nothing_end_by_the_one_deadline_of_a_broad_tree() {
