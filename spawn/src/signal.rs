@@ -12,6 +12,7 @@
 //! * A handler has no argument of ours, so what it needs stands in [`HANDLER`], the only mutable static of this
 //!   crate. **What a forked child does to it**: with all signals blocked, [`forget`] empties it, before any
 //!   disposition could let the child's handler ring the parent's bell.
+//! * **Own Thread**: a bell is rung on the thread that can close it; a signal that comes to another thread is sent on.
 //! * The bit is set before the bell rings, and the bell is answered before the bits are taken: nothing is lost.
 //! * Signals of one kind coalesce, as they do in the kernel.
 
@@ -118,6 +119,8 @@ struct Handler {
     child_bell: AtomicI32,
     /// How often this process was continued.
     continued: AtomicU64,
+    /// The thread whose loop has the bells, or 0.
+    thread: AtomicI32,
 }
 
 static HANDLER: Handler = Handler {
@@ -128,6 +131,7 @@ static HANDLER: Handler = Handler {
     grace: AtomicU64::new(0),
     child_bell: AtomicI32::new(-1),
     continued: AtomicU64::new(0),
+    thread: AtomicI32::new(0),
 };
 
 /// The handler. Async-signal-safe: atomics, and calls of `sys` that are.
@@ -136,7 +140,7 @@ static HANDLER: Handler = Handler {
 pub(crate) fn on_signal(signal: i32) -> bool {
     let bit = Signal(signal).bit();
     match signal {
-        libc::SIGCHLD => ring_if_any(&HANDLER.child_bell),
+        libc::SIGCHLD => ring_if_any(&HANDLER.child_bell, signal),
         libc::SIGCONT => _ = HANDLER.continued.fetch_add(1, SeqCst),
         _ => {}
     }
@@ -150,16 +154,36 @@ pub(crate) fn on_signal(signal: i32) -> bool {
     }
     if orphaned || HANDLER.heard.load(SeqCst) & bit != 0 {
         HANDLER.pending.fetch_or(bit, SeqCst);
-        ring_if_any(&HANDLER.bell);
+        ring_if_any(&HANDLER.bell, signal);
     }
     orphaned
 }
 
-fn ring_if_any(bell: &AtomicI32) {
+/// **Own Thread**: a bell is rung on the thread that can close it, so that it is never one that was closed meanwhile and
+/// whose number is somebody else's. A signal that comes to another thread is sent on.
+fn ring_if_any(bell: &AtomicI32, signal: i32) {
     let bell = bell.load(SeqCst);
-    if bell >= 0 {
-        sys::ring(bell);
+    if bell < 0 {
+        return;
     }
+    let owner = HANDLER.thread.load(SeqCst);
+    if owner == sys::thread() {
+        sys::ring(bell);
+    } else {
+        sys::send_to_thread(owner, signal);
+    }
+}
+
+/// Hangs a bell for this thread. False if there is one in its place, or if another thread has the other.
+fn hang(place: &AtomicI32, bell: RawFd) -> bool {
+    let thread = sys::thread();
+    let bells = [&HANDLER.bell, &HANDLER.child_bell];
+    let taken = bells.iter().any(|bell| bell.load(SeqCst) >= 0);
+    if taken && HANDLER.thread.load(SeqCst) != thread {
+        return false;
+    }
+    HANDLER.thread.store(thread, SeqCst);
+    place.compare_exchange(-1, bell, SeqCst, SeqCst).is_ok()
 }
 
 fn is_orphan() -> bool {
@@ -191,11 +215,12 @@ pub(crate) fn forget() {
     HANDLER.parent.store(0, SeqCst);
     HANDLER.grace.store(0, SeqCst);
     HANDLER.child_bell.store(-1, SeqCst);
+    HANDLER.thread.store(0, SeqCst);
 }
 
 /// From now on SIGCHLD rings this eventfd. False if somebody else's is rung already.
 pub(crate) fn hang_child_bell(bell: RawFd) -> bool {
-    HANDLER.child_bell.compare_exchange(-1, bell, SeqCst, SeqCst).is_ok()
+    hang(&HANDLER.child_bell, bell)
 }
 
 pub(crate) fn take_child_bell_down() {
@@ -255,7 +280,7 @@ impl Signals {
         let bell = sys::eventfd()?;
         let number = bell.as_raw_fd();
         let bell = AsyncFd::sole(bell)?;
-        if HANDLER.bell.compare_exchange(-1, number, SeqCst, SeqCst).is_err() {
+        if !hang(&HANDLER.bell, number) {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 "another Signals is listening in this process",

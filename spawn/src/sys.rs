@@ -550,6 +550,19 @@ pub(crate) fn unblock(signal: c_int) {
     unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const one, std::ptr::null_mut()) };
 }
 
+/// The calling thread, as the kernel numbers it. Async-signal-safe.
+pub(crate) fn thread() -> i32 {
+    // SAFETY: always succeeds, touches no memory.
+    unsafe { libc::gettid() }
+}
+
+/// Sends a signal to one thread of this process; to nobody if it has ended. Async-signal-safe.
+pub(crate) fn send_to_thread(thread: i32, signal: c_int) {
+    let process = pid().as_raw();
+    // SAFETY: takes numbers; the process is this one, so the thread is one of its own or nobody.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
+}
+
 /// Sends a signal to the calling thread. Async-signal-safe.
 pub(crate) fn raise(signal: c_int) {
     // SAFETY: what the signal does is decided by its disposition; the call itself touches no memory.

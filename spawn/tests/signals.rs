@@ -4,7 +4,8 @@ mod support;
 
 use pleach_executor::low_level;
 use pleach_spawn::{
-    Born, ExitStatus, Forked, Pid, Plan, Signal, Signals, become_subreaper, fork, raise_default, signal_state,
+    Born, ExitStatus, Forked, Pid, Plan, Signal, Signals, Stops, become_subreaper, fork, raise_default,
+    signal_state,
 };
 use std::io::{Read, Write, pipe};
 use std::os::unix::net::UnixStream;
@@ -16,6 +17,8 @@ use support::{count, end, reap_all_strangers, stand_still, starts_waiting};
 fn main() -> ExitCode {
     support::main(cases![
         a_signal_reaches_the_task_that_listens,
+        a_signal_that_comes_to_another_thread_reaches_the_task,
+        another_threads_listener_is_refused_while_one_listens,
         signals_of_one_kind_coalesce_and_none_starves,
         one_listener_at_a_time_and_the_old_actions_come_back,
         a_dropped_listener_in_a_child_is_not_the_parents,
@@ -49,6 +52,34 @@ fn a_signal_reaches_the_task_that_listens() {
         assert_eq!(signals.next().await.expect("not cancelled"), Signal::TERM);
         to_myself(Signal::USR1);
         assert_eq!(signals.next().await.expect("not cancelled"), Signal::USR1);
+    });
+}
+
+/// The kernel gives a signal for the process to its main thread, if that takes it: here one that only waits.
+fn a_signal_that_comes_to_another_thread_reaches_the_task() {
+    let looped = std::thread::spawn(|| {
+        pleach_executor::run(async {
+            let mut signals = Signals::listen(&[Signal::USR1]).expect("signals");
+            for _ in 0..count(100) {
+                to_myself(Signal::USR1);
+                assert_eq!(signals.next().await.expect("not cancelled"), Signal::USR1);
+            }
+        });
+    });
+    looped.join().expect("no panic");
+}
+
+/// One thread at a time has the bells.
+fn another_threads_listener_is_refused_while_one_listens() {
+    pleach_executor::run(async {
+        let signals = Signals::listen(&[Signal::USR1]).expect("signals");
+        let elsewhere = || {
+            let tries = || pleach_executor::run(async { Stops::listen().map(drop).map_err(|e| e.kind()) });
+            std::thread::spawn(tries).join().expect("no panic")
+        };
+        assert_eq!(elsewhere(), Err(std::io::ErrorKind::ResourceBusy));
+        drop(signals);
+        assert_eq!(elsewhere(), Ok(()));
     });
 }
 
