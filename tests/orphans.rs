@@ -83,6 +83,8 @@ fn program() -> Program {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Doing {
     Waiting,
+    /// In the middle of sending, all the time, to a parent that does not read.
+    Sending,
     /// In a loop that never yields.
     Spinning,
     /// In a system call that never returns.
@@ -93,7 +95,8 @@ enum Doing {
     Stopped,
 }
 
-const ALL: [Doing; 5] = [Doing::Waiting, Doing::Spinning, Doing::Blocked, Doing::Deaf, Doing::Stopped];
+const ALL: [Doing; 6] =
+    [Doing::Waiting, Doing::Sending, Doing::Spinning, Doing::Blocked, Doing::Deaf, Doing::Stopped];
 
 async fn orphan(actor: Actor, doing: Doing, handlers: bool) -> Result<(), Error> {
     if handlers {
@@ -104,6 +107,10 @@ async fn orphan(actor: Actor, doing: Doing, handlers: bool) -> Result<(), Error>
         Doing::Waiting | Doing::Stopped => {
             sleep_forever().await?;
         }
+        Doing::Sending => loop {
+            actor.note("more of the same, and more of the same, and more of the same");
+            checkpoint().await?;
+        },
         Doing::Spinning => loop {
             std::hint::spin_loop();
         },
