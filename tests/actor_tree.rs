@@ -1,7 +1,7 @@
 //! What comes back from an actor that is a closure, and what it finds when it wakes up. (`levels.rs`: what holds on every
 //! backend.)
 
-use pleach::{Error, ErrorKind, actors, inventory, run, sleep_forever};
+use pleach::{Error, ErrorKind, TaskLocal, actors, inventory, run, sleep_forever};
 use pleach_executor::net::UnixStream;
 use std::io::Write;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ pleach::test_main!(
     a_value_comes_back,
     a_panic_is_reported_and_runs_no_guard_of_the_parent,
     a_handle_in_a_forked_child_is_stale,
+    a_task_local_value_stays_in_its_process,
     a_granted_socket_works_in_the_child_and_is_closed_in_the_parent,
     the_inventory_at_the_start_is_what_was_declared,
 );
@@ -69,6 +70,18 @@ fn a_handle_in_a_forked_child_is_stale() {
     assert!(text.contains("a forked child cannot use it"), "{text}");
     let us = format!("process {}, an ancestor of process ", std::process::id());
     assert!(text.contains(&us), "it names the other process as well: {text}");
+}
+
+fn a_task_local_value_stays_in_its_process() {
+    static NUMBER: TaskLocal<u32> = TaskLocal::new();
+    let r: Result<Option<u32>, Error> = run(NUMBER.with_value(
+        7,
+        actors(async |an| {
+            assert_eq!(NUMBER.get().as_deref(), Some(&7));
+            an.fork("child", (), async |_, ()| Ok(NUMBER.get().as_deref().copied())).result().await
+        }),
+    ));
+    assert_eq!(r.unwrap(), None);
 }
 
 fn a_granted_socket_works_in_the_child_and_is_closed_in_the_parent() {

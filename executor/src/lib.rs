@@ -37,6 +37,7 @@ mod clock;
 mod deadline;
 mod error;
 pub mod fd;
+mod locals;
 pub mod low_level;
 pub mod net;
 mod nursery;
@@ -58,7 +59,10 @@ pub use cancel::{
 pub use checkpoint::{check, checked, checkpoint, graceful, sleep, sleep_forever, sleep_until, yield_now};
 pub use clock::{Instant, now};
 pub use error::{Abandoned, Cancelled, Failure, Failures, TooSlow};
+pub use locals::TaskLocal;
 pub use nursery::{Closed, In, Nursery, NurseryHandle, NurseryStats, Started, TaskHandle, nursery};
 pub use run::run;
 pub use runtime::{Stats, stats};
-pub use task::{TaskId, current_task};
+pub use task::{
+    NurseryId, NurseryInfo, Owner, TaskId, TaskInfo, TaskState, TaskTree, current_task, task_tree,
+};

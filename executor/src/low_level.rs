@@ -9,6 +9,7 @@
 
 use crate::error::Cancelled;
 use crate::runtime;
+use crate::task::sched::NO_HUB;
 use std::future::Future;
 use std::os::fd::RawFd;
 
@@ -37,7 +38,7 @@ pub fn between_polls(job: impl FnOnce() + 'static) {
 pub fn spawn_system(fut: impl Future<Output = ()> + 'static) {
     let _inside = runtime::run_key();
     let root = runtime::with(runtime::Runtime::root);
-    let word = runtime::reserve_flat();
+    let word = runtime::reserve_flat(NO_HUB);
     runtime::fill_flat(
         word,
         Box::pin(async move {

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! * `runtime.rs`: the value, its beginning and end, and the fork. `key.rs`: what belongs to which run.
-//! * `scopes.rs`: the current scope, and changes of the tree. `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
+//! * `scopes.rs`: the current scope, and changes of the tree. `locals.rs`: the current task-local values.
+//! * `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
 //!
 //! Rules:
 //! * **No Borrow Across Calls**: no cell is borrowed while a future is polled, a waker is woken, or a value of a
@@ -19,6 +20,7 @@
 //!   key holder compares the epoch before it uses its key.
 
 mod key;
+mod locals;
 mod scopes;
 mod stats;
 mod tasks;
@@ -31,14 +33,15 @@ pub(crate) use scopes::{
 pub use stats::{Stats, stats};
 pub(crate) use stats::{absorbing, note_swallowed};
 pub(crate) use tasks::{
-    close_nursery, fill_flat, orphan_ended, owe, remove_node, reserve_flat, signal_hub, take_flat, wake,
-    wake_each,
+    close_nursery, fill_flat, hand_over, orphan_ended, owe, remove_node, reserve_flat, signal_hub, take_flat,
+    wake, wake_each,
 };
 
 use crate::cancel::ScopeId;
 use crate::cancel::tree::Tree;
 use crate::clock::{Clock, Instant};
 use crate::deadline::{Deadlines, TimerKey};
+use crate::locals::Locals;
 use crate::panics::{Payload, Steps};
 use crate::reactor::Reactor;
 use crate::reactor::notify::Inbox;
@@ -79,6 +82,8 @@ pub(crate) struct Runtime {
     /// Is no scope cancelled?
     quiet: Cell<bool>,
     task: Cell<Option<TaskId>>,
+    /// The task-local values around the code that is being polled; `None` if there are none.
+    locals: RefCell<Option<Locals>>,
     root: Cell<ScopeId>,
     budget: Cell<u32>,
     pub(crate) polls_left: Cell<u32>,
@@ -113,6 +118,7 @@ impl Runtime {
             scope: Cell::new(ScopeId::NONE),
             quiet: Cell::new(true),
             task: Cell::new(None),
+            locals: RefCell::new(None),
             root: Cell::new(ScopeId::NONE),
             budget: Cell::new(BUDGET),
             polls_left: Cell::new(0),
@@ -234,6 +240,7 @@ impl Runtime {
         std::mem::forget(self.idle.replace(Vec::new()));
         std::mem::forget(self.system_panic.replace(None));
         std::mem::forget(self.local.replace(None));
+        std::mem::forget(self.locals.replace(None));
         self.active.set(false);
         self.scope.set(ScopeId::NONE);
         self.quiet.set(true);

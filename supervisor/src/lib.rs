@@ -35,9 +35,9 @@ pub use endpoint::{Context, Endpoint};
 pub use error::{Error, ErrorKind, ErrorTree};
 pub use nursery::{ActorHandle, ActorNursery, actors, actors_with};
 pub use pleach_executor::{
-    CancelScope, Cancelled, Failure, Failures, In, Instant, Nursery, Reason, Started, TaskHandle, check,
-    checked, checkpoint, fail_after, fd, graceful, move_on_after, now, nursery, run, shielded, sleep,
-    sleep_forever, sleep_until, stats, sync,
+    CancelScope, Cancelled, Failure, Failures, In, Instant, Nursery, Reason, Started, TaskHandle, TaskLocal,
+    check, checked, checkpoint, fail_after, fd, graceful, move_on_after, now, nursery, run, shielded, sleep,
+    sleep_forever, sleep_until, stats, sync, task_tree,
 };
 pub use pleach_ipc::proto::{BootPhase, LastWords, Origin};
 pub use pleach_spawn::{Fault, Grants, Step};

@@ -52,7 +52,7 @@ impl<E: Failure> Core<E> {
     #[track_caller]
     pub(crate) fn open() -> Self {
         let run = runtime::run_key();
-        let (hub, body) = runtime::with(|rt| rt.sched.borrow_mut().open_hub(super::BODY));
+        let (hub, body) = runtime::with(|rt| rt.sched.borrow_mut().open_hub(rt.task()));
         Core {
             run,
             hub,

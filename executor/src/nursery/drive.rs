@@ -7,12 +7,13 @@
 //!   dropped open ─► TearDown ─► every child that is left
 //! ```
 
-use super::{BODY, Nursery};
+use super::Nursery;
 use crate::cancel::Reason;
 use crate::error::{Cancelled, Failure};
 use crate::panics::Steps;
 use crate::runtime::{self, Runtime};
 use crate::task::raw;
+use crate::task::sched::BODY;
 use crate::task::word::Word;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,7 +91,10 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
     fn poll_child(&self, rt: &Runtime, slot: u32, word: Word) {
         let Some((mut child, own)) = self.slots.borrow_mut().take(slot) else { return };
         let scope = own.unwrap_or_else(|| self.core.kids());
-        let polled = catch_unwind(AssertUnwindSafe(|| rt.poll_as(word, scope, |cx| child.as_mut().poll(cx))));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let _outside = rt.out_of_locals();
+            rt.poll_as(word, scope, |cx| child.as_mut().poll(cx))
+        }));
         let outcome = match polled {
             Ok(Poll::Pending) => return self.slots.borrow_mut().put_back(slot, child),
             Ok(Poll::Ready(r)) => Ok(r),

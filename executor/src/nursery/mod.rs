@@ -38,6 +38,7 @@ use self::core::Core;
 use crate::cancel::{Reason, ScopeHandle};
 use crate::error::Failure;
 use crate::runtime;
+use crate::task::NurseryId;
 use drive::TearDown;
 use slots::Slots;
 use std::cell::{Cell, RefCell};
@@ -46,9 +47,6 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::rc::Rc;
-
-/// The body's place among the slots.
-const BODY: u32 = u32::MAX;
 
 /// An open nursery: a reference to it is what the body of [`nursery`] gets.
 ///
@@ -139,6 +137,12 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
     #[must_use]
     pub fn scope(&self) -> ScopeHandle {
         ScopeHandle::of(self.core.kids_apart())
+    }
+
+    /// Which nursery this is, as in a [`TaskTree`](crate::TaskTree).
+    #[must_use]
+    pub fn id(&self) -> NurseryId {
+        runtime::with(|rt| rt.sched.borrow().nursery(self.core.hub))
     }
 
     /// How the nursery is doing.

@@ -8,6 +8,7 @@
 //!
 //! Rules:
 //! * A child is first polled after `spawn` has returned.
+//! * A child keeps the task-local values of the place where it was spawned, in a box around its own if there are any.
 //! * Whatever panics on the way in, the nursery has the child or it has not: never half of it.
 
 use super::Nursery;
@@ -17,8 +18,9 @@ use super::handle::{HandleCell, NurseryHandle, TaskHandle};
 use super::slots::Place;
 use super::start::OwnScope;
 use crate::error::Failure;
+use crate::locals::Inheriting;
 use crate::panics::Payload;
-use crate::runtime;
+use crate::runtime::{self, Runtime};
 use crate::task::raw::{self, Attended};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,10 +54,18 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         // nursery's future, whose type carries 's; `poll_child`, called from that future's poll only, is the only
         // code that polls it; `TearDown`, in the same frame, drops it before the frame ends. If the frame is
         // leaked, so is the child: a waker holds a number, not a pointer.
-        let child = unsafe { raw::erase(Box::pin(fut)) };
+        let child = unsafe { raw::erase(inheriting(Box::pin(fut))) };
         let mut slots = self.slots.borrow_mut();
         let slot = slots.next();
-        let (word, foreign) = runtime::with(|rt| rt.sched.borrow_mut().insert_borrowed(self.core.hub, slot));
+        let (word, foreign) = runtime::with(|rt| {
+            let mut sched = rt.sched.borrow_mut();
+            let inserted = sched.insert_borrowed(self.core.hub, slot);
+            if let Some(own) = &own {
+                own.word.set(Some(inserted.0));
+                sched.set_starter(inserted.0, rt.task());
+            }
+            inserted
+        });
         slots.put(slot, Place { word, own, child: Some(child) });
         drop(slots);
         if let Some(waker) = foreign {
@@ -182,8 +192,18 @@ pub(super) fn spawn_flat<E: Failure + 'static>(
     core: &Rc<Core<E>>,
     fut: impl Future<Output = Result<(), E>> + 'static,
 ) {
-    let word = runtime::reserve_flat();
+    let word = runtime::reserve_flat(core.hub);
     let key = core.flats.borrow_mut().insert(word);
     let gone = Gone { core: Rc::clone(core), key: Some(key) };
-    runtime::fill_flat(word, Box::pin(Attended::new(fut, gone)));
+    runtime::fill_flat(word, inheriting(Box::pin(Attended::new(fut, gone))));
+}
+
+/// A child with the task-local values of the place where it is spawned; as it is if there are none.
+fn inheriting<'s, T: 's>(
+    child: Pin<Box<dyn Future<Output = T> + 's>>,
+) -> Pin<Box<dyn Future<Output = T> + 's>> {
+    match runtime::with(Runtime::inherited) {
+        None => child,
+        Some(locals) => Box::pin(Inheriting { locals, future: child }),
+    }
 }

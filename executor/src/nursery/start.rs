@@ -20,6 +20,7 @@ use crate::cancel::{Reason, ScopeId};
 use crate::error::{Cancelled, Failure};
 use crate::panics::Payload;
 use crate::runtime::{self, RunKey};
+use crate::task::word::Word;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -46,6 +47,8 @@ pub(super) struct OwnScope {
     run: RunKey,
     /// Is the child still the starter's?
     pub(super) starting: Cell<bool>,
+    /// The child, until it is handed over.
+    pub(super) word: Cell<Option<Word>>,
 }
 
 impl Drop for OwnScope {
@@ -67,6 +70,9 @@ impl<V> StartCell<V> {
     /// From here on the child is the nursery's.
     fn hand_over(&self) {
         self.scope.starting.set(false);
+        if let Some(word) = self.scope.word.take() {
+            runtime::hand_over(word);
+        }
         runtime::reparent(self.scope.id, self.target);
     }
 }
@@ -237,6 +243,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
             run: runtime::run_key(),
             id: runtime::new_scope(),
             starting: Cell::new(true),
+            word: Cell::new(None),
         });
         let cell = Rc::new(StartCell {
             phase: RefCell::new(Phase::Starting(None)),

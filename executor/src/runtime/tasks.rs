@@ -145,9 +145,9 @@ pub(crate) fn wake_each(wakers: impl IntoIterator<Item = Waker>) {
 
 // ---- flat tasks
 
-/// A place for a flat task: [`fill_flat`] puts the task there. In between nothing of a user runs.
-pub(crate) fn reserve_flat() -> Word {
-    with(|rt| rt.sched.borrow_mut().reserve_flat())
+/// A place for a flat task of a nursery, or of nobody ([`NO_HUB`](crate::task::sched::NO_HUB)): [`fill_flat`] puts the task there. In between nothing of a user runs.
+pub(crate) fn reserve_flat(owner: HubIndex) -> Word {
+    with(|rt| rt.sched.borrow_mut().reserve_flat(owner))
 }
 
 /// Puts a task into its place, ready.
@@ -171,6 +171,11 @@ pub(crate) fn take_flat(word: Word) -> Option<Flat> {
 pub(crate) fn remove_node(word: Word) {
     let task = try_with(|rt| rt.sched.borrow_mut().remove(word));
     drop(task);
+}
+
+/// A child that was its starter's is its nursery's.
+pub(crate) fn hand_over(word: Word) {
+    let _ = try_with(|rt| rt.sched.borrow_mut().hand_over(word));
 }
 
 /// A nursery's hub and its scopes end.

@@ -2,17 +2,21 @@
 //! that live inside a nursery's own future.
 //!
 //! * `sched.rs`: nodes, hubs and the run queue as data.
+//! * `tree.rs`: who belongs to whom, as a user may see it.
 //! * `word.rs`: the 64 bits a waker consists of.
 //! * `raw.rs`: all unsafe code of tasks: the waker's table, and the erased lifetime of a borrowing child.
 
 pub(crate) mod raw;
 pub(crate) mod sched;
+pub(crate) mod tree;
 pub(crate) mod word;
+
+pub use tree::{NurseryId, NurseryInfo, Owner, TaskInfo, TaskState, TaskTree, task_tree};
 
 use std::fmt;
 
 /// Which task: unique among the live tasks of one thread's executor; a later task may get the number again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub(crate) word::Word);
 
 impl fmt::Display for TaskId {

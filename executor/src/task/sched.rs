@@ -14,9 +14,11 @@
 //! * **Signalled Up**: a hub with a ready node is signalled, and its parent has been woken since it was last
 //!   entered. So a wake walks up only as far as the first signalled hub: under load the path is shared.
 
+use super::TaskId;
 use super::raw;
+use super::tree::{NurseryId, NurseryInfo, Owner, TaskInfo, TaskState};
 use super::word::{MAX_INDEX, Word};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Waker;
@@ -26,6 +28,8 @@ pub(crate) type Flat = Pin<Box<dyn Future<Output = ()>>>;
 /// Index of a hub; [`NO_HUB`] for flat tasks.
 pub(crate) type HubIndex = u32;
 pub(crate) const NO_HUB: HubIndex = u32::MAX;
+/// The slot of a nursery's body.
+pub(crate) const BODY: u32 = u32::MAX;
 
 /// What a node is there for.
 enum Body {
@@ -43,12 +47,19 @@ enum Body {
 
 struct Node {
     generation: u32,
+    /// Where a wake goes: the run queue, or a nursery's list.
     hub: HubIndex,
+    /// The nursery that owns it; static children as well have one.
+    owner: HubIndex,
     queued: bool,
     body: Body,
 }
 
 struct Hub {
+    /// Which nursery: never used again.
+    nursery: NurseryId,
+    /// The task that opened it.
+    opener: Option<TaskId>,
     ready: VecDeque<u32>,
     signalled: bool,
     /// Whoever polls the nursery: as a number if it is one of our nodes, else as a waker.
@@ -89,6 +100,10 @@ pub(crate) struct Sched {
     free_hubs: Vec<u32>,
     run: VecDeque<u32>,
     flat_live: usize,
+    /// How many nurseries have been opened.
+    opened: u64,
+    /// Children that have not said yet that they are ready, by index, and who started them.
+    starters: BTreeMap<u32, Option<TaskId>>,
 }
 
 impl Sched {
@@ -101,6 +116,8 @@ impl Sched {
             free_hubs: Vec::new(),
             run: VecDeque::new(),
             flat_live: 0,
+            opened: 0,
+            starters: BTreeMap::new(),
         }
     }
 
@@ -114,17 +131,17 @@ impl Sched {
 
     // ---- nodes
 
-    fn insert(&mut self, hub: HubIndex, body: Body) -> Word {
+    fn insert(&mut self, hub: HubIndex, owner: HubIndex, body: Body) -> Word {
         let index = match self.free.pop() {
             Some(i) => {
                 let n = &mut self.nodes[i as usize];
-                (n.hub, n.queued, n.body) = (hub, false, body);
+                (n.hub, n.owner, n.queued, n.body) = (hub, owner, false, body);
                 i
             }
             None => {
                 let i = self.nodes.len() as u32;
                 assert!(i < MAX_INDEX, "one executor holds at most 2^26 tasks at a time");
-                self.nodes.push(Node { generation: 0, hub, queued: false, body });
+                self.nodes.push(Node { generation: 0, hub, owner, queued: false, body });
                 i
             }
         };
@@ -132,13 +149,13 @@ impl Sched {
     }
 
     pub(crate) fn insert_main(&mut self) -> Word {
-        self.insert(NO_HUB, Body::Main)
+        self.insert(NO_HUB, NO_HUB, Body::Main)
     }
 
-    /// A place for a flat task, which `put_back` puts there: so nothing of a user is dropped in here if there is no
-    /// place any more.
-    pub(crate) fn reserve_flat(&mut self) -> Word {
-        let word = self.insert(NO_HUB, Body::Busy { doomed: false });
+    /// A place for a flat task of a nursery, or of nobody; `put_back` puts it there: so nothing of a user is dropped in
+    /// here if there is no place any more.
+    pub(crate) fn reserve_flat(&mut self, owner: HubIndex) -> Word {
+        let word = self.insert(NO_HUB, owner, Body::Busy { doomed: false });
         self.flat_live += 1;
         word
     }
@@ -146,7 +163,7 @@ impl Sched {
     /// A child in a nursery's future, ready. A foreign parent's waker comes back, to be woken outside.
     #[must_use = "a foreign parent has to be woken"]
     pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> (Word, Option<Waker>) {
-        let word = self.insert(hub, Body::Borrowed { slot });
+        let word = self.insert(hub, hub, Body::Borrowed { slot });
         let foreign = self.wake(word);
         (word, foreign)
     }
@@ -182,6 +199,9 @@ impl Sched {
         n.body = Body::Free;
         n.generation = n.generation.wrapping_add(1);
         self.free.push(word.index());
+        if !self.starters.is_empty() {
+            let _ = self.starters.remove(&word.index());
+        }
     }
 
     /// The poll of a flat task returned "pending". Gives the task back if it was doomed meanwhile.
@@ -231,6 +251,63 @@ impl Sched {
         self.nodes.len() as u32
     }
 
+    // ---- who is there
+
+    /// A child is its starter's until it is ready.
+    pub(crate) fn set_starter(&mut self, word: Word, starter: Option<TaskId>) {
+        self.starters.insert(word.index(), starter);
+    }
+
+    /// It is the nursery's.
+    pub(crate) fn hand_over(&mut self, word: Word) {
+        if self.node(word).is_some() {
+            let _ = self.starters.remove(&word.index());
+        }
+    }
+
+    /// Every task, in no order; `running` is the one that is being polled.
+    pub(crate) fn tasks(&self, running: Option<TaskId>) -> Vec<TaskInfo> {
+        let live = self.nodes.iter().enumerate();
+        live.filter_map(|(index, n)| {
+            let index = index as u32;
+            let id = TaskId(Word::pack(self.executor, n.generation, index));
+            let owner = match n.body {
+                Body::Free | Body::Borrowed { slot: BODY } => return None,
+                Body::Main => Owner::Run,
+                // Its nursery was dropped from its own poll.
+                Body::Busy { doomed: true } => Owner::Nobody,
+                Body::Flat(_) | Body::Busy { doomed: false } | Body::Borrowed { .. } => {
+                    match (self.hubs.get(n.owner as usize), self.starters.get(&index)) {
+                        (None, _) => Owner::Nobody,
+                        (Some(hub), None) => Owner::InNursery(hub.nursery),
+                        (Some(hub), Some(starter)) => {
+                            Owner::Starter { starter: *starter, nursery: hub.nursery }
+                        }
+                    }
+                }
+            };
+            let state = match n.queued {
+                _ if running == Some(id) => TaskState::Running,
+                true => TaskState::Ready,
+                false => TaskState::Waiting,
+            };
+            Some(TaskInfo { id, owner, state })
+        })
+        .collect()
+    }
+
+    /// The nursery of a hub.
+    pub(crate) fn nursery(&self, hub: HubIndex) -> NurseryId {
+        self.hubs[hub as usize].nursery
+    }
+
+    /// Every open nursery, in no order.
+    pub(crate) fn nurseries(&self) -> Vec<NurseryInfo> {
+        let free: HashSet<u32> = self.free_hubs.iter().copied().collect();
+        let open = self.hubs.iter().enumerate().filter(|(index, _)| !free.contains(&(*index as u32)));
+        open.map(|(_, hub)| NurseryInfo { id: hub.nursery, opener: hub.opener }).collect()
+    }
+
     // ---- the run queue
 
     pub(crate) fn has_ready(&self) -> bool {
@@ -277,12 +354,22 @@ impl Sched {
     // ---- hubs
 
     /// A hub for a nursery, and in it a ready node for the nursery's body.
-    pub(crate) fn open_hub(&mut self, body_slot: u32) -> (HubIndex, Word) {
-        let hub = self.free_hubs.pop().unwrap_or_else(|| {
-            self.hubs.push(Hub { ready: VecDeque::new(), signalled: false, parent: Parent::Nobody });
-            (self.hubs.len() - 1) as u32
-        });
-        let (body, nobody) = self.insert_borrowed(hub, body_slot);
+    pub(crate) fn open_hub(&mut self, opener: Option<TaskId>) -> (HubIndex, Word) {
+        let nursery = NurseryId(self.opened);
+        self.opened += 1;
+        let hub = match self.free_hubs.pop() {
+            Some(free) => {
+                let hub = &mut self.hubs[free as usize];
+                (hub.nursery, hub.opener) = (nursery, opener);
+                free
+            }
+            None => {
+                let (ready, parent) = (VecDeque::new(), Parent::Nobody);
+                self.hubs.push(Hub { nursery, opener, ready, signalled: false, parent });
+                (self.hubs.len() - 1) as u32
+            }
+        };
+        let (body, nobody) = self.insert_borrowed(hub, BODY);
         debug_assert!(nobody.is_none(), "a new hub has no parent");
         (hub, body)
     }

@@ -22,7 +22,7 @@ const GENERATION_BITS: u32 = 22;
 pub(crate) const MAX_INDEX: u32 = (1 << INDEX_BITS) - 1;
 
 /// What a waker's data pointer consists of.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Word(u64);
 
 impl Word {
