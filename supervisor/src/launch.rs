@@ -12,7 +12,8 @@
 
 use crate::actor::boot::{self, Cradle};
 use crate::actor::here::{Actor, Here};
-use crate::actor::watch::{Newborn, Shared, Watch};
+use crate::actor::siblings::Siblings;
+use crate::actor::watch::{Newborn, Watch};
 use crate::actor::{ActorId, Ending, Event};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
@@ -35,7 +36,7 @@ const LONGEST_PATH: usize = 32 * 1024;
 /// An actor that is wanted.
 pub(crate) struct Order {
     pub(crate) here: Rc<Here>,
-    pub(crate) shared: Rc<Shared>,
+    pub(crate) siblings: Rc<Siblings>,
     pub(crate) config: Config,
     pub(crate) role: Role,
     pub(crate) start: Start,
@@ -130,7 +131,7 @@ impl Order {
         first: Option<First>,
         lift: impl AsyncFnOnce(Lift) -> Result<Forked, SpawnError>,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let Order { here, shared, config, role, start, up, own } = self;
+        let Order { here, siblings, config, role, start, up, own } = self;
         let path = here.id.child_path(&start.name);
         let backend = match allowed(&here, role, &start, &path, &config, first.as_ref()) {
             Ok(backend) => backend,
@@ -156,7 +157,7 @@ impl Order {
         let stops = here.stops();
         let made = match lift(Lift { plan, cradle, given: start.given }).await {
             Ok(made) => made,
-            Err(e) => return Err(not_started(e, &here, &shared, &start.name, &path)),
+            Err(e) => return Err(not_started(e, &here, &siblings, &start.name, &path)),
         };
         let id = ActorId::new(&start.name, &path, made.process.pid().as_raw().unsigned_abs());
         up.pid.set(id.pid());
@@ -180,7 +181,7 @@ impl Order {
             ready: Box::new(ready),
             own,
         };
-        Watch::new(here, shared, newborn).run().await
+        Watch::new(here, siblings, newborn).run().await
     }
 }
 
@@ -239,10 +240,10 @@ fn allowed(
 }
 
 /// No process was made. Also this is told to the observers, so that nobody waits to hear of the actor.
-fn not_started(e: SpawnError, here: &Here, shared: &Shared, name: &str, path: &str) -> Error {
+fn not_started(e: SpawnError, here: &Here, siblings: &Siblings, name: &str, path: &str) -> Error {
     let actor = ActorId::new(name, path, 0);
     if let SpawnError::Cancelled(c) = e {
-        tell_end(here, &actor, wire::ending_of(shared.cause(here, c.reason())));
+        tell_end(here, &actor, wire::ending_of(siblings.cause(here, c.reason())));
         return c.into();
     }
     let kind = match &e {

@@ -13,7 +13,7 @@
 //! * An error goes to the nursery, once. The handle of an actor that failed says `Cancelled(SiblingFailed)`.
 
 use crate::actor::here::{Here, here};
-use crate::actor::watch::Shared;
+use crate::actor::siblings::Siblings;
 use crate::actor::{Actor, ActorId};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
@@ -40,7 +40,7 @@ use std::task::Poll;
 pub struct ActorNursery {
     tasks: NurseryHandle<Error>,
     here: Rc<Here>,
-    shared: Rc<Shared>,
+    siblings: Rc<Siblings>,
     config: Config,
 }
 
@@ -92,7 +92,7 @@ pub async fn actors_with<T>(
 ) -> Result<T, Error> {
     let here = here();
     nursery(async |n| {
-        let an = ActorNursery { tasks: n.handle(), here, shared: Rc::default(), config };
+        let an = ActorNursery { tasks: n.handle(), here, siblings: Rc::default(), config };
         body(&an).await
     })
     .await
@@ -203,7 +203,7 @@ impl ActorNursery {
         let scope = own.handle();
         let order = Order {
             here: Rc::clone(&self.here),
-            shared: Rc::clone(&self.shared),
+            siblings: Rc::clone(&self.siblings),
             config: start.config.unwrap_or(self.config),
             role,
             start,

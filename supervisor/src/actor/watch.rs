@@ -14,73 +14,42 @@
 //! * A link that takes no more is no news: what the child had said before it went is still to be read. Only the end of
 //!   the receiving side is the end of the link.
 //! * The loop routes. It never awaits a full queue or a handler.
+//!
+//! The ladder's rungs are climbed in `watch/rungs.rs`; what the children of a nursery have in common is in `siblings.rs`.
+
+mod rungs;
 
 use super::custody::Custody;
 use super::event::Ending;
 use super::here::Here;
 use super::id::ActorId;
+use super::siblings::Siblings;
 use super::verdict::{Final, Seen, Stopped, Told, Verdict, decide};
 use crate::config::Config;
 use crate::error::Error;
 use crate::line::{Answer, Line};
-use crate::teardown::{Action, DYING, Ladder, hand_down};
+use crate::teardown::{Action, DYING, Ladder};
 use crate::wire;
-use pleach_executor::{CancelScope, Cancelled, Instant, Reason, ScopeHandle, check, now, sleep_until};
+use pleach_executor::{CancelScope, Cancelled, Instant, ScopeHandle, check, now, sleep_until};
 use pleach_ipc::proto::{
     Backend, BootPhase, Expected, LastWords, Ledger, Message, ParentBoot, ParentStep, ProtocolError, Role,
-    Spec, Why, WireCause,
+    Spec,
 };
 use pleach_ipc::{ChannelError, DrainEnd};
 use pleach_spawn::{Process, Signal, Stops};
-use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-/// What the nursery of a child shares among its children.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    /// The one deadline of the cancellation under way.
-    deadline: Cell<Option<Instant>>,
-    /// Who failed first, and what it said: what the others are told.
-    first_failure: RefCell<Option<(String, String)>>,
-}
-
-impl Shared {
-    /// By when the children are to be gone: one moment for all of them, once the nursery is cancelled.
-    fn deadline(&self, here: &Here, now: Instant, config: &Config) -> Instant {
-        if let Some(at) = self.deadline.get() {
-            return at;
-        }
-        let at = lone_deadline(here, now, config);
-        self.deadline.set(Some(at));
-        at
-    }
-
-    /// The cause for a reason of this nursery: a failure is named.
-    pub(crate) fn cause(&self, here: &Here, reason: &Reason) -> WireCause {
-        let mut cause = wire::cause_of(reason, here.id.path());
-        if let Why::SiblingFailed { origin, summary } = &mut cause.why
-            && origin.is_empty()
-            && let Some(first) = &*self.first_failure.borrow()
-        {
-            (*origin, *summary) = first.clone();
-        }
-        cause
-    }
-
-    fn failed(&self, who: &ActorId, e: &Error) {
-        self.first_failure.borrow_mut().get_or_insert_with(|| (who.path().to_owned(), e.summary()));
-    }
-}
-
-/// By when one child that is stopped alone is to be gone.
-fn lone_deadline(here: &Here, now: Instant, config: &Config) -> Instant {
-    match here.deadline.get() {
-        Some(ours) => hand_down(now, ours),
-        None => now + config.cancel,
-    }
+/// What is known of the child's end of the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Link {
+    Open,
+    /// No more messages come.
+    Ended,
+    /// And when that was seen, the process was on its way out.
+    EndedByDeath,
 }
 
 /// Something happened to the child.
@@ -125,7 +94,7 @@ pub(crate) struct Newborn {
 
 pub(crate) struct Watch {
     here: Rc<Here>,
-    shared: Rc<Shared>,
+    siblings: Rc<Siblings>,
     id: ActorId,
     config: Config,
     process: Custody,
@@ -134,9 +103,7 @@ pub(crate) struct Watch {
     first: Option<Message>,
     ready: Box<dyn Fn()>,
     boot: ParentBoot,
-    link_open: bool,
-    /// When the link ended, the process was on its way out.
-    ending: bool,
+    link: Link,
     exited: bool,
     last: Option<Final>,
     last_words: Option<LastWords>,
@@ -154,7 +121,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(here: Rc<Here>, shared: Rc<Shared>, newborn: Newborn) -> Self {
+    pub(crate) fn new(here: Rc<Here>, siblings: Rc<Siblings>, newborn: Newborn) -> Self {
         let Newborn { id, config, backend, build, role, may_spawn, process, stops, line, first, ready, own } =
             newborn;
         let (ready_by, said_hello_by) = (now() + config.boot, now() + config.handshake);
@@ -175,7 +142,7 @@ impl Watch {
         let process = Custody::new(Rc::clone(&here), id.clone(), process);
         Watch {
             here,
-            shared,
+            siblings,
             id,
             config,
             process,
@@ -184,8 +151,7 @@ impl Watch {
             first,
             ready,
             boot: ParentBoot::new(expected, spec),
-            link_open: true,
-            ending: false,
+            link: Link::Open,
             exited: false,
             last: None,
             last_words: None,
@@ -213,7 +179,7 @@ impl Watch {
                 let stops = self.stops.clone();
                 let mut count = 0;
                 let mut stopped = pin!(stops_since(stops.as_deref(), count));
-                while !self.exited || self.link_open {
+                while !self.exited || self.link == Link::Open {
                     if self.climb_down() == Some(Action::Report) {
                         break;
                     }
@@ -256,7 +222,7 @@ impl Watch {
         let mut exit = pin!(self.process.exited());
         let mut time = pin!(sleep_until(self.due.unwrap_or(Instant::MAX)));
         poll_fn(|cx| {
-            if self.link_open {
+            if self.link == Link::Open {
                 match message.as_mut().poll(cx) {
                     Poll::Ready(Ok(Some(m))) => return Poll::Ready(Step::Message(m)),
                     Poll::Ready(Ok(None)) => return Poll::Ready(Step::LinkEnded(None)),
@@ -357,7 +323,7 @@ impl Watch {
     }
 
     fn link_ended(&mut self, e: Option<ChannelError>) {
-        self.link_open = false;
+        self.link = Link::Ended;
         match e {
             // It died in the middle of a message: an end like any other.
             Some(ChannelError::Protocol(ProtocolError::Truncated { .. })) => {}
@@ -367,9 +333,12 @@ impl Watch {
         }
         // The kernel marks a process as ending before it closes its descriptors: if this is its death, its pidfd is
         // about to tell, and there is nobody to signal.
-        self.ending = self.process.is_ending();
+        let dying = self.process.is_ending();
+        if dying {
+            self.link = Link::EndedByDeath;
+        }
         if self.booting().is_some() && self.ladder.is_none() {
-            if !self.ending {
+            if !dying {
                 self.due = Some(now() + DYING);
             }
             return;
@@ -378,20 +347,10 @@ impl Watch {
         self.lose_link();
     }
 
-    fn lose_link(&mut self) {
-        if let Some(ladder) = &mut self.ladder {
-            if self.ending {
-                ladder.asked();
-            } else {
-                ladder.link_lost(now());
-            }
-        }
-    }
-
     fn time(&mut self) {
         // Of the ladder's times `climb_down` takes care; without a ladder it is the boot that took too long.
         if self.ladder.is_none() {
-            if self.link_open {
+            if self.link == Link::Open {
                 self.stop(Stopped::BootTimeout);
             } else {
                 self.stop(Stopped::ChannelLost);
@@ -413,93 +372,6 @@ impl Watch {
         }
     }
 
-    fn cancelled(&mut self, c: Cancelled) {
-        let cause = self.shared.cause(&self.here, c.reason());
-        // The level reports it again when the loop is over.
-        pleach_executor::low_level::absorb(c);
-        if self.last.is_none() {
-            self.stop(Stopped::Cancelled(cause));
-        }
-    }
-
-    /// Begins the ladder, unless it has begun.
-    fn stop(&mut self, why: Stopped) {
-        if self.stopped == Stopped::No {
-            self.stopped = why;
-        }
-        if self.ladder.is_none() {
-            let now = now();
-            let of_nursery = matches!(self.stopped, Stopped::Cancelled(_)) && !self.own.cancel_called();
-            let deadline = if of_nursery {
-                self.shared.deadline(&self.here, now, &self.config)
-            } else {
-                lone_deadline(&self.here, now, &self.config)
-            };
-            self.deadline = Some(deadline);
-            self.ladder = Some(Ladder::new(now, deadline, &self.config));
-            if !self.link_open {
-                self.lose_link();
-            }
-        }
-    }
-
-    /// Performs every rung that is due. Says so if the last one was.
-    fn climb_down(&mut self) -> Option<Action> {
-        loop {
-            let action = self.ladder.as_mut()?.next(now());
-            match action {
-                Action::Ask => self.ask(),
-                // Its death has begun, and is slow to show.
-                Action::Terminate | Action::Kill if !self.link_open && self.process.is_ending() => {}
-                // A process that is gone already cannot be signalled: its exit is on the way.
-                Action::Terminate => {
-                    if self.process.signal(Signal::TERM).is_ok() && !self.exited {
-                        self.here.count(|b| b.term += 1);
-                        self.told = Told::Terminate;
-                    }
-                    self.let_go_on();
-                }
-                Action::Kill => {
-                    if self.process.signal(Signal::KILL).is_ok() && !self.exited {
-                        self.here.count(|b| b.kill += 1);
-                        self.told = Told::Kill;
-                    }
-                }
-                Action::Report => return Some(action),
-                Action::WaitUntil(at) => {
-                    self.due = Some(at);
-                    return None;
-                }
-            }
-        }
-    }
-
-    fn ask(&mut self) {
-        let now = now();
-        let deadline = self.deadline.expect("a ladder that asks has an end");
-        let cause = match &self.stopped {
-            Stopped::Cancelled(cause) => cause.clone(),
-            _ => WireCause {
-                by: self.here.id.path().to_owned(),
-                why: Why::Other("it is being stopped".to_owned()),
-            },
-        };
-        let cancel = wire::cancel(1, cause, deadline, now);
-        if !self.link_open {
-            return self.lose_link();
-        }
-        // Refused means that the child's end is closed: the receiving side finds that out, after what it has sent.
-        let _ = self.line.channel.try_send_now(&cancel);
-        self.let_go_on();
-    }
-
-    /// A process that stands still can neither read nor end: whatever it was told to do, it goes on to do it.
-    fn let_go_on(&self) {
-        if self.process.stopped_by().is_some() {
-            let _ = self.process.signal(Signal::CONT);
-        }
-    }
-
     /// The process is dead: takes what it has left in the link.
     fn drain(&mut self) {
         let drained = self.line.channel.drain();
@@ -509,7 +381,9 @@ impl Watch {
         if let DrainEnd::Failed(e) = drained.end {
             self.link_ended(Some(e));
         }
-        self.link_open = false;
+        if self.link == Link::Open {
+            self.link = Link::Ended;
+        }
     }
 
     fn conclude(mut self) -> Result<Option<Vec<u8>>, Error> {
@@ -527,7 +401,7 @@ impl Watch {
             Verdict::Returned(bytes) => (Ending::Returned, Ok(Some(bytes))),
             Verdict::Failed(e, ending) => {
                 let e = e.at(&self.id);
-                self.shared.failed(&self.id, &e);
+                self.siblings.failed(&self.id, &e);
                 (ending, Err(e))
             }
             Verdict::Cancelled(cause) => (wire::ending_of(cause), Ok(None)),
