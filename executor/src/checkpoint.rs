@@ -222,7 +222,8 @@ pub async fn graceful<F: Future>(
                 return Poll::Pending;
             };
             c.absorb();
-            timer.set(now() + grace);
+            let now = now();
+            timer.set(now + grace, now);
             call();
             // It may be ready now, and nobody would poll it again for that.
             if let Poll::Ready(v) = fut.as_mut().poll(cx) {
@@ -238,34 +239,55 @@ pub async fn graceful<F: Future>(
 #[derive(Debug)]
 pub(crate) struct Timer {
     at: Instant,
-    armed: Option<(TimerKey, u64)>,
+    state: TimerState,
+}
+
+#[derive(Debug)]
+enum TimerState {
+    /// Not polled yet since it was set, at about this moment: the clock need not be read again.
+    Set(Instant),
+    /// Armed in this fork epoch. Once it is not any more, it has fired.
+    Armed(TimerKey, u64),
+    /// Nothing is armed, and how late it is has to be asked.
+    Idle,
 }
 
 impl Timer {
     pub(crate) const fn new() -> Self {
-        Timer { at: Instant::MAX, armed: None }
+        Timer { at: Instant::MAX, state: TimerState::Idle }
     }
 
-    pub(crate) fn set(&mut self, at: Instant) {
+    /// Sets it to `at`, some time after `now`.
+    pub(crate) fn set(&mut self, at: Instant, now: Instant) {
         self.clear();
-        self.at = at;
+        (self.at, self.state) = (at, TimerState::Set(now));
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.at < Instant::MAX && now() >= self.at {
-            self.clear();
+        if self.at == Instant::MAX {
+            return Poll::Pending;
+        }
+        let now = match self.state {
+            TimerState::Armed(key, epoch) if epoch == runtime::epoch() => {
+                if runtime::is_armed(key, cx.waker()) {
+                    return Poll::Pending;
+                }
+                self.state = TimerState::Idle;
+                return Poll::Ready(());
+            }
+            TimerState::Set(now) => now,
+            TimerState::Armed(..) | TimerState::Idle => now(),
+        };
+        if now >= self.at {
             return Poll::Ready(());
         }
-        // Armed anew on every poll: the waker may be another one, and polls of a sleep are rare.
-        self.clear();
-        if self.at < Instant::MAX {
-            self.armed = Some((runtime::arm(self.at, cx.waker().clone()), runtime::epoch()));
-        }
+        let key = runtime::arm(self.at, now, cx.waker().clone());
+        self.state = TimerState::Armed(key, runtime::epoch());
         Poll::Pending
     }
 
     fn clear(&mut self) {
-        if let Some((key, epoch)) = self.armed.take()
+        if let TimerState::Armed(key, epoch) = std::mem::replace(&mut self.state, TimerState::Idle)
             && epoch == runtime::epoch()
         {
             runtime::disarm(key);
@@ -289,12 +311,7 @@ impl Drop for Timer {
 ///
 /// [`Cancelled`] if the scope around the call is cancelled.
 pub async fn sleep_until(at: Instant) -> Result<(), Cancelled> {
-    if now() >= at {
-        return checkpoint().await;
-    }
-    let mut timer = Timer::new();
-    timer.set(at);
-    cancellable(|cx| timer.poll(cx)).await
+    sleep_from(now(), at).await
 }
 
 /// Waits for `d`. See [`sleep_until`].
@@ -307,7 +324,17 @@ pub async fn sleep_until(at: Instant) -> Result<(), Cancelled> {
 ///
 /// [`Cancelled`] if the scope around the call is cancelled.
 pub async fn sleep(d: Duration) -> Result<(), Cancelled> {
-    sleep_until(now() + d).await
+    let now = now();
+    sleep_from(now, now + d).await
+}
+
+async fn sleep_from(now: Instant, at: Instant) -> Result<(), Cancelled> {
+    if now >= at {
+        return checkpoint().await;
+    }
+    let mut timer = Timer::new();
+    timer.set(at, now);
+    cancellable(|cx| timer.poll(cx)).await
 }
 
 /// Waits until the scope is cancelled.

@@ -1,155 +1,266 @@
-//! Timers as data: an indexed heap. No clock is read here.
+//! Timers as data: arming and disarming cost the same however many there are. No clock is read here.
 //!
 //! ```text
-//!   insert(at, what) ─► key ─┐         heap: (at, order) in four-way branches, earliest on top
-//!   remove, update(key) ◄────┤         slots: key ─► position in the heap, with a generation
-//!   pop_due(now) ◄───────────┘
+//!   insert(at, what) ─► key ─┐   wheel: later ticks, in slots   ─ the tick comes ─►   heap: this tick, in order
+//!   remove, update(key) ◄────┤             │                                            │
+//!   pop_due(now) ◄───────────┘             └── disarmed here: most timers never fire     └─► due
 //! ```
 //!
+//! * `deadline.rs`: the timers, and what is done with them. `wheel.rs`: which slot. `heap.rs`: who is first in a tick.
+//!
 //! Rules:
-//! * **Positions Agree**: `slots[e.slot].position` is the place of `e` in the heap, always.
-//! * Equal deadlines come out in the order in which they went in. A stale key is harmless.
+//! * Exact: a timer is due at its nanosecond, and not one before; equal deadlines come out in the order in which they went
+//!   in. The wheel only decides who has to be sorted at all.
+//! * A stale key is harmless.
+//! * **Two Places**: a timer whose tick has come (by the base of the wheel) is in the heap, a later one in the wheel.
+
+mod heap;
+mod wheel;
 
 use crate::clock::Instant;
+use heap::{Due, Heap};
+use wheel::{NIL, SlotId, Tick, Wheel};
 
-const BRANCHES: usize = 4;
+/// How many timers of a slot are looked at for the soonest; of a fuller slot the beginning is taken instead.
+const LOOK_AT: usize = 16;
 
 /// A timer's place; stale once the timer has fired or was removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TimerKey {
-    slot: u32,
+    timer: u32,
     generation: u32,
-}
-
-struct Entry<T> {
-    at: Instant,
-    order: u64,
-    slot: u32,
-    what: T,
 }
 
 #[derive(Clone, Copy)]
-struct Slot {
+enum Place {
+    /// Nobody's; the next that is free.
+    Free {
+        next: u32,
+    },
+    Heap {
+        position: u32,
+    },
+    Wheel {
+        slot: SlotId,
+        before: u32,
+        after: u32,
+    },
+}
+
+struct Timer<T> {
     generation: u32,
-    position: u32,
+    place: Place,
+    due: Due,
+    what: Option<T>,
 }
 
 pub(crate) struct Deadlines<T> {
-    heap: Vec<Entry<T>>,
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    timers: Vec<Timer<T>>,
+    free: u32,
+    live: usize,
     order: u64,
+    heap: Heap,
+    wheel: Wheel,
 }
 
 impl<T> Deadlines<T> {
     pub(crate) const fn new() -> Self {
-        Deadlines { heap: Vec::new(), slots: Vec::new(), free: Vec::new(), order: 0 }
+        Deadlines { timers: Vec::new(), free: NIL, live: 0, order: 0, heap: Heap::new(), wheel: Wheel::new() }
     }
 
-    /// Arms a timer.
-    pub(crate) fn insert(&mut self, at: Instant, what: T) -> TimerKey {
-        let position = u32::try_from(self.heap.len()).expect("fewer than 2^32 timers");
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.slots.push(Slot { generation: 0, position });
-                (self.slots.len() - 1) as u32
+    /// Arms a timer. `now` is only a hint, at which distance to begin to count.
+    pub(crate) fn insert(&mut self, at: Instant, now: Instant, what: T) -> TimerKey {
+        if self.live == 0 {
+            self.wheel.open(Tick::of(now.as_nanos()));
+        }
+        let due = self.due(at);
+        let timer = match self.free {
+            NIL => {
+                let timer = u32::try_from(self.timers.len()).expect("fewer than 2^32 timers");
+                assert!(timer != NIL, "fewer than 2^32 timers");
+                let place = Place::Free { next: NIL };
+                self.timers.push(Timer { generation: 0, place, due, what: Some(what) });
+                timer
+            }
+            timer => {
+                let t = &mut self.timers[timer as usize];
+                let Place::Free { next } = t.place else { unreachable!("on the free list") };
+                (t.due, t.what) = (due, Some(what));
+                self.free = next;
+                timer
             }
         };
-        self.order += 1;
-        self.heap.push(Entry { at, order: self.order, slot, what });
-        self.sift_up(position as usize);
-        TimerKey { slot, generation: self.slots[slot as usize].generation }
+        self.live += 1;
+        self.put(timer);
+        TimerKey { timer, generation: self.timers[timer as usize].generation }
     }
 
     /// Disarms a timer; `None` if it has fired or was removed before.
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<T> {
-        let slot = self.slots.get(key.slot as usize)?;
-        if slot.generation != key.generation {
-            return None;
-        }
-        Some(self.take(slot.position as usize))
+        let timer = self.live(key)?;
+        self.take_out(timer);
+        self.end(timer)
     }
 
     /// Moves a timer to another moment, last among those of that moment; `false` if it has fired or was removed before.
     pub(crate) fn update(&mut self, key: TimerKey, at: Instant) -> bool {
-        let Some(slot) = self.slots.get(key.slot as usize).filter(|s| s.generation == key.generation) else {
-            return false;
-        };
-        let position = slot.position as usize;
-        self.order += 1;
-        let entry = &mut self.heap[position];
-        (entry.at, entry.order) = (at, self.order);
-        self.sift_down(position);
-        self.sift_up(position);
+        let Some(timer) = self.live(key) else { return false };
+        self.take_out(timer);
+        self.timers[timer as usize].due = self.due(at);
+        self.put(timer);
         true
+    }
+
+    /// What an armed timer is for.
+    pub(crate) fn get_mut(&mut self, key: TimerKey) -> Option<&mut T> {
+        let timer = self.live(key)?;
+        self.timers[timer as usize].what.as_mut()
     }
 
     /// The earliest timer that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<T> {
-        if self.next()? > now {
+        if self.live == 0 {
             return None;
         }
-        Some(self.take(0))
+        self.turn_to(Tick::of(now.as_nanos()));
+        let (at, timer) = self.heap.first()?;
+        if at > now {
+            return None;
+        }
+        self.take_out(timer);
+        self.end(timer)
     }
 
-    /// When the earliest timer is due.
+    /// When the earliest timer is due, to the nanosecond. Costs a look at every timer of its slot.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.first().map(|e| e.at)
+        if let Some((at, _)) = self.heap.first() {
+            return Some(at);
+        }
+        let (slot, _) = self.wheel.soonest()?;
+        self.of_slot(slot).map(|timer| timer.due.at).min()
+    }
+
+    /// A moment not after the one at which the earliest timer is due, and with few timers that very moment: how long to
+    /// wait until [`pop_due`](Deadlines::pop_due) is to be asked again.
+    pub(crate) fn look_again_at(&self) -> Option<Instant> {
+        if let Some((at, _)) = self.heap.first() {
+            return Some(at);
+        }
+        let (slot, start) = self.wheel.soonest()?;
+        let mut soonest = Instant::MAX;
+        for (n, timer) in self.of_slot(slot).enumerate() {
+            if n == LOOK_AT {
+                return Some(Instant::from_nanos(start.start()));
+            }
+            soonest = soonest.min(timer.due.at);
+        }
+        Some(soonest)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.heap.len()
+        self.live
     }
 
-    fn take(&mut self, at: usize) -> T {
-        let entry = self.heap.swap_remove(at);
-        let slot = &mut self.slots[entry.slot as usize];
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(entry.slot);
-        if at < self.heap.len() {
-            self.sift_down(at);
-            self.sift_up(at);
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    fn due(&mut self, at: Instant) -> Due {
+        self.order += 1;
+        Due { at, order: self.order }
+    }
+
+    fn live(&self, key: TimerKey) -> Option<u32> {
+        let timer = self.timers.get(key.timer as usize)?;
+        (timer.generation == key.generation).then_some(key.timer)
+    }
+
+    /// The timers of a slot, in no order.
+    fn of_slot(&self, slot: SlotId) -> impl Iterator<Item = &Timer<T>> {
+        let mut timer = self.wheel.head(slot);
+        std::iter::from_fn(move || {
+            let t = self.timers.get(timer as usize)?;
+            timer = match t.place {
+                Place::Wheel { after, .. } => after,
+                Place::Heap { .. } | Place::Free { .. } => NIL,
+            };
+            Some(t)
+        })
+    }
+
+    /// Puts a timer where its moment belongs (Two Places).
+    fn put(&mut self, timer: u32) {
+        let due = self.timers[timer as usize].due;
+        let Some(slot) = self.wheel.slot_of(Tick::of(due.at.as_nanos())) else {
+            let timers = &mut self.timers;
+            self.heap.push(due, timer, |timer, position| {
+                timers[timer as usize].place = Place::Heap { position };
+            });
+            return;
+        };
+        let after = self.wheel.head(slot);
+        self.timers[timer as usize].place = Place::Wheel { slot, before: NIL, after };
+        if let Some(next) = self.timers.get_mut(after as usize)
+            && let Place::Wheel { before, .. } = &mut next.place
+        {
+            *before = timer;
         }
-        entry.what
+        self.wheel.set_head(slot, timer);
     }
 
-    fn before(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (&self.heap[a], &self.heap[b]);
-        (a.at, a.order) < (b.at, b.order)
-    }
-
-    /// Moves the entry up to its place, and writes the positions of all it passes.
-    fn sift_up(&mut self, mut i: usize) {
-        while i > 0 {
-            let parent = (i - 1) / BRANCHES;
-            if !self.before(i, parent) {
-                break;
+    fn take_out(&mut self, timer: u32) {
+        match self.timers[timer as usize].place {
+            Place::Free { .. } => unreachable!("a live timer has a place"),
+            Place::Heap { position } => {
+                let timers = &mut self.timers;
+                self.heap.remove(position, |timer, position| {
+                    timers[timer as usize].place = Place::Heap { position };
+                });
             }
-            self.heap.swap(i, parent);
-            self.note(i);
-            i = parent;
-        }
-        self.note(i);
-    }
-
-    fn sift_down(&mut self, mut i: usize) {
-        loop {
-            let first = i * BRANCHES + 1;
-            let last = (first + BRANCHES).min(self.heap.len());
-            let least = (first..last).fold(i, |least, c| if self.before(c, least) { c } else { least });
-            if least == i {
-                break;
+            Place::Wheel { slot, before, after } => {
+                if let Some(next) = self.timers.get_mut(after as usize)
+                    && let Place::Wheel { before: back, .. } = &mut next.place
+                {
+                    *back = before;
+                }
+                match self.timers.get_mut(before as usize).map(|t| &mut t.place) {
+                    Some(Place::Wheel { after: on, .. }) => *on = after,
+                    _ => self.wheel.set_head(slot, after),
+                }
             }
-            self.heap.swap(i, least);
-            self.note(i);
-            i = least;
         }
-        self.note(i);
     }
 
-    fn note(&mut self, i: usize) {
-        self.slots[self.heap[i].slot as usize].position = i as u32;
+    /// A timer that is in no place any more is over.
+    fn end(&mut self, timer: u32) -> Option<T> {
+        let t = &mut self.timers[timer as usize];
+        t.generation = t.generation.wrapping_add(1);
+        t.place = Place::Free { next: self.free };
+        self.free = timer;
+        self.live -= 1;
+        t.what.take()
+    }
+
+    /// Moves every timer whose tick has come into the heap, and those of coarse slots that have begun into finer ones.
+    fn turn_to(&mut self, now: Tick) {
+        if now <= self.wheel.base() {
+            return;
+        }
+        while let Some((slot, start)) = self.wheel.soonest()
+            && start <= now
+        {
+            let mut timer = self.wheel.head(slot);
+            self.wheel.set_head(slot, NIL);
+            self.wheel.open(start);
+            while timer != NIL {
+                let Place::Wheel { after, .. } = self.timers[timer as usize].place else {
+                    unreachable!("in a list of the wheel")
+                };
+                self.put(timer);
+                timer = after;
+            }
+        }
+        self.wheel.advance(now);
     }
 }
 
@@ -166,7 +277,7 @@ mod tests {
     fn equal_deadlines_come_out_in_the_order_they_went_in() {
         let mut d = Deadlines::new();
         for i in 0..50 {
-            d.insert(at(7), i);
+            d.insert(at(7), at(0), i);
         }
         assert_eq!(
             (0..50).map(|_| d.pop_due(at(7)).unwrap()).collect::<Vec<_>>(),
@@ -178,9 +289,9 @@ mod tests {
     #[test]
     fn a_stale_key_removes_nothing() {
         let mut d = Deadlines::new();
-        let old = d.insert(at(1), "old");
+        let old = d.insert(at(1), at(0), "old");
         assert_eq!(d.pop_due(at(1)), Some("old"));
-        let new = d.insert(at(2), "new");
+        let new = d.insert(at(2), at(0), "new");
         assert_eq!(d.remove(old), None);
         assert_eq!(d.remove(new), Some("new"));
     }
@@ -188,37 +299,51 @@ mod tests {
     #[test]
     fn an_updated_timer_fires_at_its_new_moment_after_those_already_there() {
         let mut d = Deadlines::new();
-        let (late, _) = (d.insert(at(9), "late"), d.insert(at(5), "five"));
+        let (late, _) = (d.insert(at(9), at(0), "late"), d.insert(at(5), at(0), "five"));
         assert!(d.update(late, at(5)));
         assert_eq!((d.pop_due(at(5)), d.pop_due(at(5))), (Some("five"), Some("late")));
         assert!(!d.update(late, at(1)));
         assert_eq!(d.next(), None);
     }
 
-    /// The model's key is (moment, order of arming); an update arms anew.
+    /// Whatever the distances, from nanoseconds to centuries; the model's key is (moment, order of arming), and an update arms
+    /// anew.
     #[test]
     fn agrees_with_a_sorted_map_on_random_operations() {
+        for scale in [0, 4, 10, 14, 20, 24, 30, 40, 48] {
+            agree(scale, 4);
+        }
+        // Mostly armed, so that slots are full; mostly fired, so that they are sparse.
+        agree(24, 6);
+        agree(24, 2);
+    }
+
+    /// `share` of eight operations arm.
+    fn agree(scale: u32, share: u64) {
         let (mut d, mut model) = (Deadlines::new(), BTreeMap::new());
         let (mut keys, mut x, mut n) = (BTreeMap::new(), 88172645463325252u64, 0u64);
-        for step in 0..20_000u64 {
+        for step in 0..10_000u64 {
             x ^= x << 13;
             x ^= x >> 7;
             x ^= x << 17;
-            let when = at(step + (x >> 16) % 1000);
+            let now = at(step << scale);
+            // Some near, most far, a few that have passed, and moments that many share.
+            let distance = ((x >> 16) % 1000) << scale >> ((x >> 40) % 24);
+            let when = at(((step << scale) + distance).saturating_sub((x >> 50) % 3));
             match x % 8 {
-                0..4 => {
+                op if op < share => {
                     n += 1;
-                    keys.insert(n, (d.insert(when, n), when, n));
+                    keys.insert(n, (d.insert(when, now, n), when, n));
                     model.insert((when, n), n);
                 }
-                4 => {
+                6 => {
                     if let Some((&id, &(key, when, order))) = keys.range((x >> 8) % (n + 1)..).next() {
                         assert_eq!(d.remove(key), model.remove(&(when, order)));
                         assert_eq!(d.remove(key), None);
                         keys.remove(&id);
                     }
                 }
-                5 => {
+                7 => {
                     n += 1;
                     if let Some((&id, place)) = keys.range_mut((x >> 8) % (n + 1)..).next() {
                         assert!(d.update(place.0, when));
@@ -229,17 +354,59 @@ mod tests {
                 }
                 _ => {
                     let first = model.first_key_value().map(|(k, v)| (*k, *v));
-                    let due = first.filter(|((when, _), _)| *when <= at(step));
-                    assert_eq!(d.pop_due(at(step)), due.map(|(_, v)| v));
+                    let due = first.filter(|((when, _), _)| *when <= now);
+                    assert_eq!(d.pop_due(now), due.map(|(_, v)| v), "scale {scale}, step {step}");
                     if let Some((k, v)) = due {
                         model.remove(&k);
                         keys.remove(&v);
                     }
                 }
             }
-            assert_eq!(d.next(), model.first_key_value().map(|(k, _)| k.0));
+            let first = model.first_key_value().map(|(k, _)| k.0);
+            assert_eq!(d.next(), first);
+            let again = d.look_again_at();
+            assert_eq!(again.is_some(), first.is_some());
+            assert!(again <= first, "never too late: {again:?} for {first:?}");
+            if model.len() <= LOOK_AT {
+                assert_eq!(again, first, "exact with few timers");
+            }
             assert_eq!(d.len(), model.len());
         }
-        assert!(n > 5000 && model.len() > 100, "the run was worth its name");
+        assert!(n > 2000, "the run was worth its name");
+    }
+
+    /// To look early is only worth it if it gets on: each look moves timers to a finer slot, so there are few of them.
+    #[test]
+    fn a_crowd_far_away_is_looked_at_a_few_times_before_it_is_due() {
+        let mut d = Deadlines::new();
+        let hour = 3600 * 1_000_000_000u64;
+        for i in 0..100 {
+            d.insert(at(hour + i), at(0), i);
+        }
+        let (mut looks, mut fired) = (0, 0);
+        while let Some(again) = d.look_again_at() {
+            looks += 1;
+            assert!(again <= at(hour + fired), "never too late");
+            while let Some(i) = d.pop_due(again) {
+                assert_eq!(i, fired);
+                fired += 1;
+            }
+        }
+        assert_eq!(fired, 100);
+        assert!(looks - 100 <= 4, "{looks} looks for 100 moments");
+    }
+
+    /// Arming and disarming touch the timer, its neighbours and a slot, whatever else is armed.
+    #[test]
+    fn a_timer_that_is_sooner_than_a_crowd_is_not_sorted_into_it() {
+        let mut d = Deadlines::new();
+        for i in 0..1000 {
+            d.insert(at((1 << 40) + i), at(0), i);
+        }
+        let key = d.insert(at(1 << 30), at(0), 1000);
+        assert_eq!(d.next(), Some(at(1 << 30)));
+        assert!(d.heap.first().is_none(), "nobody is sorted before the tick has come");
+        assert_eq!(d.remove(key), Some(1000));
+        assert_eq!(d.next(), Some(at(1 << 40)));
     }
 }

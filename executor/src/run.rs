@@ -227,7 +227,7 @@ fn look_outside() {
 }
 
 fn idle_real() {
-    let until = runtime::with(|rt| rt.timers.borrow().next());
+    let until = runtime::with(|rt| rt.timers.borrow().look_again_at());
     let waiters = runtime::with(|rt| !rt.idle.borrow().is_empty());
     if waiters {
         // Somebody waits for idleness: look without waiting, and if there is nothing, this is it.
@@ -270,7 +270,7 @@ fn wake_idle() {
 }
 
 fn fire_due() {
-    if runtime::with(|rt| rt.timers.borrow().next().is_none()) {
+    if runtime::with(|rt| rt.timers.borrow().is_empty()) {
         return;
     }
     let now = runtime::with(|rt| rt.clock().now());

@@ -290,8 +290,26 @@ pub(crate) fn if_reactor(f: impl FnOnce(&mut Reactor)) {
 }
 
 /// Arms a timer that wakes a waker.
-pub(crate) fn arm(at: Instant, waker: Waker) -> TimerKey {
-    with(|rt| rt.timers.borrow_mut().insert(at, TimerTarget::Wake(waker)))
+pub(crate) fn arm(at: Instant, now: Instant, waker: Waker) -> TimerKey {
+    with(|rt| rt.timers.borrow_mut().insert(at, now, TimerTarget::Wake(waker)))
+}
+
+/// Is this timer still armed? Then it wakes this waker from now on.
+pub(crate) fn is_armed(key: TimerKey, waker: &Waker) -> bool {
+    with(|rt| {
+        match rt.timers.borrow_mut().get_mut(key) {
+            None => return false,
+            Some(TimerTarget::Wake(before)) if before.will_wake(waker) => return true,
+            Some(_) => {}
+        }
+        // Cloned and dropped outside: a foreign waker may do anything.
+        let mut target = TimerTarget::Wake(waker.clone());
+        if let Some(before) = rt.timers.borrow_mut().get_mut(key) {
+            std::mem::swap(before, &mut target);
+        }
+        drop(target);
+        true
+    })
 }
 
 /// Disarms a timer, if it has not fired.

@@ -89,15 +89,17 @@ impl Runtime {
             Limit::At(at) => Some(at),
             Limit::Nothing | Limit::After(_) => None,
         };
-        let due = at.is_some_and(|at| at <= self.clock().now());
-        let wanted = at.filter(|at| scopes.is_entered(scope) && !due && *at < Instant::MAX);
+        let at = at.map(|at| (at, self.clock().now()));
+        let due = at.is_some_and(|(at, now)| at <= now);
+        let wanted = at.filter(|(at, _)| scopes.is_entered(scope) && !due && *at < Instant::MAX);
         let mut timers = self.timers.borrow_mut();
         match (wanted, scopes.timer(scope)) {
-            (Some(at), Some(timer)) if timers.update(timer, at) => {}
+            (Some((at, _)), Some(timer)) if timers.update(timer, at) => {}
             (wanted, before) => {
                 // A timer of a scope holds nothing of a user.
                 let _ = before.and_then(|timer| timers.remove(timer));
-                scopes.set_timer(scope, wanted.map(|at| timers.insert(at, TimerTarget::Scope(scope))));
+                let armed = wanted.map(|(at, now)| timers.insert(at, now, TimerTarget::Scope(scope)));
+                scopes.set_timer(scope, armed);
             }
         }
         drop((timers, scopes));
