@@ -131,8 +131,19 @@ fn planted_packages_are_found() {
 // ---- examples --------------------------------------------------------------------------------------------
 
 /// The crates that an example may name: ours by its one public door, and what any user's program may have.
-const EXAMPLE_CRATES: &[&str] =
-    &["pleach", "std", "serde", "serde_json", "lexopt", "indicatif", "crate", "self", "super"];
+const EXAMPLE_CRATES: &[&str] = &[
+    "pleach",
+    "std",
+    "serde",
+    "serde_json",
+    "lexopt",
+    "indicatif",
+    "tokio",
+    "driver",
+    "crate",
+    "self",
+    "super",
+];
 
 /// The names that crates hide from their documentation, found in `text`.
 fn hidden_names(text: &str) -> Vec<String> {

@@ -3,7 +3,8 @@
 //! ```text
 //!   CLOCK_MONOTONIC ──┐
 //!                     ├─► Clock::now ──► Instant ──► deadlines, timers, messages between processes
-//!   virtual clock ────┘   (jumps when the executor is idle: `testing::run_virtual`)
+//!   virtual clock ────┤   (jumps when the executor is idle: `testing::run_virtual`)
+//!   a host's clock ───┘   (`host`)
 //! ```
 //!
 //! Rules:
@@ -83,6 +84,8 @@ pub(crate) enum Clock {
     Real,
     /// Stands still while anything can run; jumps to the next deadline when nothing can.
     Virtual(Instant),
+    /// Another executor's.
+    Host(fn() -> Instant),
 }
 
 impl Clock {
@@ -90,6 +93,7 @@ impl Clock {
         match self {
             Clock::Real => Instant(crate::sys::monotonic_nanos()),
             Clock::Virtual(at) => at,
+            Clock::Host(now) => now(),
         }
     }
 

@@ -37,6 +37,7 @@ mod clock;
 mod deadline;
 mod error;
 pub mod fd;
+pub mod host;
 mod locals;
 pub mod low_level;
 pub mod net;

@@ -23,7 +23,10 @@ use std::os::fd::RawFd;
 #[track_caller]
 pub fn between_polls(job: impl FnOnce() + 'static) {
     let _inside = runtime::run_key();
-    runtime::with(|rt| rt.jobs.borrow_mut().push_back(Box::new(job)));
+    runtime::with(|rt| {
+        rt.jobs.borrow_mut().push_back(Box::new(job));
+        rt.ring_host();
+    });
 }
 
 /// Starts a task that belongs to the run and not to a nursery. When main has ended it is cancelled with the reason

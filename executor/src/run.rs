@@ -25,7 +25,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// How long tasks that outlive main (their nursery was leaked) may take to end once they are cancelled.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 
 /// How long the loop waits at most while it does: the grace is checked in between.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -64,13 +64,13 @@ pub(crate) fn run_with<F: Future>(clock: Clock, seed: u64, main: F) -> F::Output
     value
 }
 
-/// An active run: ended in order by [`Session::shut_down`], in haste when main panics.
-struct Session {
-    main: Word,
+/// An active run: ended in order by [`Session::main_ended`] and [`Session::all_ended`], in haste when it is dropped.
+pub(crate) struct Session {
+    pub(crate) main: Word,
 }
 
 impl Session {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         runtime::with(|rt| {
             let mut sched = rt.sched.borrow_mut();
             let main = sched.insert_main();
@@ -80,16 +80,27 @@ impl Session {
     }
 
     fn shut_down(self) {
-        runtime::remove_node(self.main);
-        runtime::with(|rt| {
-            rt.shutting_down.set(true);
-            runtime::cancel(rt.root(), Reason::Shutdown);
-        });
+        self.main_ended();
         let until = Clock::Real.now() + SHUTDOWN_GRACE;
         while flat_live() > 0 && Clock::Real.now() < until {
             // A timer keeps the wait bounded even if nothing of theirs ever becomes ready.
             let _ = turn::<std::future::Ready<()>>(self.main, None);
         }
+        self.all_ended();
+    }
+
+    /// Main has ended, and has been dropped: whatever is left is cancelled.
+    pub(crate) fn main_ended(&self) {
+        runtime::remove_node(self.main);
+        runtime::with(|rt| {
+            rt.shutting_down.set(true);
+            runtime::cancel(rt.root(), Reason::Shutdown);
+        });
+    }
+
+    /// The run ends. What had nobody to go to until now comes out here.
+    #[track_caller]
+    pub(crate) fn all_ended(self) {
         let ignored = flat_live();
         drop(self);
         runtime::with(|rt| {
@@ -127,7 +138,7 @@ impl Drop for Session {
     }
 }
 
-fn flat_live() -> usize {
+pub(crate) fn flat_live() -> usize {
     runtime::with(|rt| rt.sched.borrow().flat_live())
 }
 
@@ -141,7 +152,7 @@ fn turn<F: Future>(main_word: Word, main: Option<&mut Pin<&mut Option<F>>>) -> O
     ended
 }
 
-fn poll_batch<F: Future>(
+pub(crate) fn poll_batch<F: Future>(
     rt: &Runtime,
     main_word: Word,
     mut main: Option<&mut Pin<&mut Option<F>>>,
@@ -198,7 +209,7 @@ fn poll_flat(rt: &Runtime, word: Word, mut task: Flat) {
 }
 
 /// Runs what was queued to happen between two polls.
-fn run_jobs() {
+pub(crate) fn run_jobs() {
     loop {
         let job = runtime::with(|rt| rt.jobs.borrow_mut().pop_front());
         match job {
@@ -265,11 +276,11 @@ fn idle_virtual() {
     fire_due();
 }
 
-fn wake_idle() {
+pub(crate) fn wake_idle() {
     runtime::wake_each(runtime::with(|rt| std::mem::take(&mut *rt.idle.borrow_mut())));
 }
 
-fn fire_due() {
+pub(crate) fn fire_due() {
     if runtime::with(|rt| rt.timers.borrow().is_empty()) {
         return;
     }
@@ -296,7 +307,7 @@ fn next_due(now: Instant) -> Option<TimerTarget> {
 }
 
 /// One turn of the reactor; says how many events it saw.
-fn ask_reactor(timeout: Option<Duration>) -> usize {
+pub(crate) fn ask_reactor(timeout: Option<Duration>) -> usize {
     if timeout == Some(Duration::ZERO) && !runtime::with(Runtime::has_reactor) {
         return 0;
     }
@@ -311,7 +322,7 @@ fn ask_reactor(timeout: Option<Duration>) -> usize {
     seen.unwrap_or_else(|e| panic!("the reactor failed: {e}; is the process out of file descriptors?"))
 }
 
-fn drain_inbox() {
+pub(crate) fn drain_inbox() {
     let inbox = runtime::with(Runtime::inbox);
     if !inbox.has_mail() {
         return;

@@ -52,6 +52,8 @@ use stats::Counters;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -65,6 +67,22 @@ pub(crate) const POLLS_PER_TURN: u32 = 64;
 pub(crate) enum TimerTarget {
     Scope(ScopeId),
     Wake(Waker),
+}
+
+/// Who drives the run.
+#[derive(Clone, Copy)]
+pub(crate) enum Hosting {
+    /// `run`, on this thread.
+    Own,
+    /// A future in another executor, which watches descriptors for it or does not.
+    Host { watches: bool },
+}
+
+#[cold]
+fn no_watch() -> io::Error {
+    let text =
+        "this run is hosted by another executor whose driver watches no descriptors: use the host's own I/O";
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 pub(crate) struct Runtime {
@@ -88,6 +106,7 @@ pub(crate) struct Runtime {
     budget: Cell<u32>,
     pub(crate) polls_left: Cell<u32>,
     clock: Cell<Clock>,
+    hosting: Cell<Hosting>,
     /// State of the seeded scheduler; 0 is the ordinary first-in-first-out order.
     seed: Cell<u64>,
     /// Failures of tasks whose nursery was leaked, and the panic of a system task.
@@ -123,6 +142,7 @@ impl Runtime {
             budget: Cell::new(BUDGET),
             polls_left: Cell::new(0),
             clock: Cell::new(Clock::Real),
+            hosting: Cell::new(Hosting::Own),
             seed: Cell::new(0),
             orphan_failures: Cell::new(0),
             system_panic: RefCell::new(None),
@@ -163,6 +183,7 @@ impl Runtime {
         self.scope.set(ScopeId::NONE);
         self.task.set(None);
         self.clock.set(Clock::Real);
+        self.hosting.set(Hosting::Own);
         self.seed.set(0);
         self.shutting_down.set(false);
         self.active.set(false);
@@ -213,14 +234,30 @@ impl Runtime {
         self.inbox.borrow().clone().expect("an active run has an inbox")
     }
 
-    pub(crate) fn reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> std::io::Result<R> {
+    pub(crate) fn reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> io::Result<R> {
         let mut slot = self.reactor.borrow_mut();
         if slot.is_none() {
-            let reactor = Reactor::new()?;
-            reactor.hang_bell(&self.inbox());
-            *slot = Some(reactor);
+            *slot = Some(match self.hosting.get() {
+                Hosting::Own => {
+                    let reactor = Reactor::new()?;
+                    reactor.hang_bell(&self.inbox());
+                    reactor
+                }
+                // Other threads ring the host.
+                Hosting::Host { watches: true } => Reactor::new()?,
+                Hosting::Host { watches: false } => return Err(no_watch()),
+            });
         }
         Ok(f(slot.as_mut().expect("just made")))
+    }
+
+    /// A second descriptor of the epoll instance, for a host to watch.
+    pub(crate) fn epoll(&self) -> io::Result<OwnedFd> {
+        self.reactor(|r| r.epoll())?
+    }
+
+    pub(crate) fn set_hosting(&self, hosting: Hosting) {
+        self.hosting.set(hosting);
     }
 
     pub(crate) fn has_reactor(&self) -> bool {
@@ -247,6 +284,7 @@ impl Runtime {
         self.root.set(ScopeId::NONE);
         self.task.set(None);
         self.clock.set(Clock::Real);
+        self.hosting.set(Hosting::Own);
         self.seed.set(0);
         self.polls_left.set(0);
         self.orphan_failures.set(0);
@@ -275,7 +313,7 @@ pub(crate) fn epoch() -> u64 {
 
 /// The reactor of the active run, made on first use.
 #[track_caller]
-pub(crate) fn with_reactor<R>(f: impl FnOnce(&mut Reactor) -> R) -> std::io::Result<R> {
+pub(crate) fn with_reactor<R>(f: impl FnOnce(&mut Reactor) -> R) -> io::Result<R> {
     let _inside = run_key();
     with(|rt| rt.reactor(f))
 }
@@ -291,7 +329,11 @@ pub(crate) fn if_reactor(f: impl FnOnce(&mut Reactor)) {
 
 /// Arms a timer that wakes a waker.
 pub(crate) fn arm(at: Instant, now: Instant, waker: Waker) -> TimerKey {
-    with(|rt| rt.timers.borrow_mut().insert(at, now, TimerTarget::Wake(waker)))
+    with(|rt| {
+        let key = rt.timers.borrow_mut().insert(at, now, TimerTarget::Wake(waker));
+        rt.ring_host();
+        key
+    })
 }
 
 /// Is this timer still armed? Then it wakes this waker from now on.

@@ -54,7 +54,7 @@ pub fn run_seeded<F: Future>(seed: u64, main: F) -> F::Output {
 pub fn jump(d: Duration) {
     runtime::with(|rt| match rt.clock() {
         Clock::Virtual(now) => rt.set_clock(Clock::Virtual(now + d)),
-        Clock::Real => panic!("jump() needs the virtual clock: use run_virtual"),
+        Clock::Real | Clock::Host(_) => panic!("jump() needs the virtual clock: use run_virtual"),
     });
 }
 

@@ -19,7 +19,7 @@
 //! * Deregister before close, always: a dup in a child would keep the registration alive.
 
 pub(crate) mod notify;
-mod parts;
+pub(crate) mod parts;
 
 use crate::runtime::{self, RunKey};
 use mio::unix::SourceFd;
@@ -29,7 +29,7 @@ use parts::Bell;
 use slab::Slab;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -124,7 +124,7 @@ impl Reactor {
 
     /// From now on, words from other threads end a wait.
     pub(crate) fn hang_bell(&self, inbox: &Inbox) {
-        inbox.hang_bell(Bell(Arc::clone(&self.bell)));
+        inbox.hang_bell(Bell::Eventfd(Arc::clone(&self.bell)));
     }
 
     /// Waits for events, at most `timeout` (`None`: until one comes), and collects whom they wake. Says how many
@@ -236,6 +236,11 @@ impl Reactor {
     pub(crate) fn owned_fds(&self) -> Vec<RawFd> {
         let ours = self.sources.iter().filter(|(_, s)| s.owned).map(|(_, s)| s.fd);
         [self.poll.as_raw_fd(), self.bell.as_raw_fd()].into_iter().chain(ours).collect()
+    }
+
+    /// A second descriptor of the epoll instance, which becomes readable when there are events.
+    pub(crate) fn epoll(&self) -> io::Result<OwnedFd> {
+        crate::sys::duplicate(self.poll.as_raw_fd())
     }
 
     pub(crate) fn registrations(&self) -> usize {

@@ -5,7 +5,8 @@
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fs::File;
 use std::io::Write;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
 
 pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -31,14 +32,34 @@ impl Mail {
     }
 }
 
-/// The reactor's eventfd, to be rung from any thread.
+/// What is rung from any thread.
 #[derive(Debug)]
-pub(crate) struct Bell(pub(super) Arc<File>);
+pub(crate) enum Bell {
+    /// The reactor's eventfd.
+    Eventfd(Arc<File>),
+    /// The task of another executor that a hosted run lives in.
+    Host(Arc<HostBell>),
+}
+
+/// The host's waker, as of the last poll.
+pub(crate) type HostBell = Mutex<Option<Waker>>;
 
 impl Bell {
     pub(super) fn ring(&self) {
-        // A full counter is rung already; an eventfd that is open refuses nothing else (`eventfd(2)`).
-        let _ = (&*self.0).write_all(&1u64.to_ne_bytes());
+        match self {
+            Bell::Eventfd(file) => {
+                // A full counter is rung already; an eventfd that is open refuses nothing else (`eventfd(2)`).
+                let _ = (&**file).write_all(&1u64.to_ne_bytes());
+            }
+            Bell::Host(host) => {
+                // Woken outside of the lock. A waker of an earlier poll is as good: whoever has changed it since looks
+                // for mail after that.
+                let waker = host.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+        }
     }
 }
 

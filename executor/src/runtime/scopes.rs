@@ -103,6 +103,7 @@ impl Runtime {
             }
         }
         drop((timers, scopes));
+        self.ring_host();
         if due {
             self.change(|tree| tree.cancel(scope, Reason::Deadline));
         }

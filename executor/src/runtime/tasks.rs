@@ -44,6 +44,14 @@ impl Runtime {
         None
     }
 
+    /// Something has changed that a waiting host has to look at: a deadline, a job.
+    pub(crate) fn ring_host(&self) {
+        let host = self.sched.borrow_mut().set_host(None);
+        if let Some(host) = host {
+            host.wake();
+        }
+    }
+
     // ---- the task that is being polled
 
     pub(crate) fn task(&self) -> Option<TaskId> {
@@ -152,13 +160,14 @@ pub(crate) fn reserve_flat(owner: HubIndex) -> Word {
 
 /// Puts a task into its place, ready.
 pub(crate) fn fill_flat(word: Word, task: Flat) {
-    let refused = with(|rt| {
+    let (refused, host) = with(|rt| {
         let mut sched = rt.sched.borrow_mut();
-        let refused = sched.put_back(word, task);
-        let _flat_tasks_have_no_parent = sched.wake(word);
-        refused
+        (sched.put_back(word, task), sched.wake(word))
     });
     debug_assert!(refused.is_none(), "nobody has dropped a task that was not there yet");
+    if let Some(host) = host {
+        host.wake();
+    }
 }
 
 /// Takes a static child out of the executor, to be dropped; one that is being polled goes when its poll returns.

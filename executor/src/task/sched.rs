@@ -102,6 +102,8 @@ pub(crate) struct Sched {
     flat_live: usize,
     /// How many nurseries have been opened.
     opened: u64,
+    /// The task of another executor that polls this one, while it waits to be woken.
+    host: Option<Waker>,
     /// Children that have not said yet that they are ready, by index, and who started them.
     starters: BTreeMap<u32, Option<TaskId>>,
 }
@@ -117,6 +119,7 @@ impl Sched {
             run: VecDeque::new(),
             flat_live: 0,
             opened: 0,
+            host: None,
             starters: BTreeMap::new(),
         }
     }
@@ -351,6 +354,12 @@ impl Sched {
         None
     }
 
+    /// A host goes to wait, with this waker; or it is back.
+    #[must_use = "the waker before is to be woken, or dropped, outside"]
+    pub(crate) fn set_host(&mut self, waker: Option<Waker>) -> Option<Waker> {
+        std::mem::replace(&mut self.host, waker)
+    }
+
     // ---- hubs
 
     /// A hub for a nursery, and in it a ready node for the nursery's body.
@@ -447,7 +456,7 @@ impl Sched {
     }
 
     /// Makes the node ready, and with it every nursery on the way up to a flat task. If the way ends in a foreign
-    /// executor its waker comes back, to be woken outside.
+    /// executor, or in the run queue of a run whose host waits, its waker comes back, to be woken outside.
     #[must_use = "a foreign parent has to be woken"]
     pub(crate) fn wake(&mut self, mut word: Word) -> Option<Waker> {
         loop {
@@ -458,7 +467,7 @@ impl Sched {
             let hub = n.hub;
             if hub == NO_HUB {
                 self.run.push_back(word.index());
-                return None;
+                return self.host.take();
             }
             let hub = &mut self.hubs[hub as usize];
             hub.ready.push_back(word.index());
