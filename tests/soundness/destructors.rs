@@ -9,7 +9,7 @@ use crate::fault::{Fault, Run, shape};
 use crate::orders::in_every_order;
 use crate::{Log, OnDrop, S, bomb, panic_of};
 use pleach_executor::testing::run_virtual;
-use pleach_executor::{Nursery, checkpoint, run, shielded, sleep, sleep_forever};
+use pleach_executor::{Nursery, check, checkpoint, run, shielded, sleep, sleep_forever};
 use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -289,4 +289,40 @@ fn a_destructor_may_spawn_a_sibling_while_the_nursery_is_open() {
         .await;
         assert_eq!((shape(&r).as_str(), ran.get()), ("ok", 1));
     });
+}
+
+/// What a child still holds when it has ended is dropped in the child's own scope: cancelled if the child was.
+#[test]
+fn a_destructor_stands_in_the_scope_of_its_child() {
+    /// Ends at once, and keeps what it holds until it is dropped.
+    struct Holds<T>(T);
+    impl<T> Future for Holds<T> {
+        type Output = Result<(), Fault>;
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            Poll::Ready(Ok(()))
+        }
+    }
+    for is_static in [false, true] {
+        for cancel in [false, true] {
+            in_every_order(async || {
+                let seen = Rc::new(Cell::new(None));
+                let told = Rc::clone(&seen);
+                let look = OnDrop(move || told.set(Some(check().is_err())));
+                let r = Run::nursery(async |n| {
+                    let child = Holds(look);
+                    if is_static {
+                        n.spawn_static(child)
+                    } else {
+                        n.spawn(child)
+                    }
+                    if cancel {
+                        n.cancel();
+                    }
+                    Ok(())
+                })
+                .await;
+                assert_eq!((shape(&r), seen.get()), ("ok".into(), Some(cancel)));
+            });
+        }
+    }
 }

@@ -38,6 +38,8 @@ pub(crate) struct ScopeId {
 
 impl ScopeId {
     pub(crate) const NONE: ScopeId = ScopeId { index: NIL, generation: 0 };
+    /// Not even that.
+    pub(crate) const UNKNOWN: ScopeId = ScopeId { index: NIL, generation: 1 };
 }
 
 struct Node {

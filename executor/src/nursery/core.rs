@@ -20,7 +20,7 @@ use super::flats::Flats;
 use crate::cancel::{Reason, ScopeId};
 use crate::error::{self, Failure, Failures};
 use crate::panics::{Payload, Steps, keep_first};
-use crate::runtime::{self, RunKey};
+use crate::runtime::{self, RunKey, Runtime};
 use crate::task::sched::HubIndex;
 use crate::task::word::Word;
 use std::cell::{Cell, RefCell};
@@ -37,6 +37,8 @@ pub(crate) struct Core<E> {
     pub(crate) body_ended: Cell<bool>,
     /// Around the body and the children: cancelled by a failure.
     scope: Cell<ScopeId>,
+    /// The scope that this one was last seen to hang below.
+    below: Cell<ScopeId>,
     /// Around the children alone: cancelled by `Nursery::cancel`. Chosen when first needed (Children's Scope).
     kids: Cell<ScopeId>,
     failures: RefCell<Vec<E>>,
@@ -59,6 +61,7 @@ impl<E: Failure> Core<E> {
             body,
             body_ended: Cell::new(false),
             scope: Cell::new(runtime::new_scope()),
+            below: Cell::new(ScopeId::UNKNOWN),
             kids: Cell::new(ScopeId::NONE),
             failures: RefCell::default(),
             cancelled: RefCell::default(),
@@ -71,6 +74,16 @@ impl<E: Failure> Core<E> {
 
     pub(crate) fn scope(&self) -> ScopeId {
         self.scope.get()
+    }
+
+    /// Hangs the nursery's scope below the one around this poll. Nobody else moves it, and a scope that has gone does not
+    /// come back: so it is looked for only if the one around has changed.
+    pub(crate) fn hang(&self, rt: &Runtime) {
+        let around = rt.scope();
+        if self.below.get() != around {
+            drop(rt.enter(self.scope.get()));
+            self.below.set(around);
+        }
     }
 
     /// The scope that children run in: the same for all of them, from the first on.
@@ -99,6 +112,7 @@ impl<E: Failure> Core<E> {
         let kids = self.kids();
         if kids == self.scope.get() {
             self.scope.set(runtime::new_scope_above(kids));
+            self.below.set(ScopeId::UNKNOWN);
         }
         // Its deadline counts from when it is set: there is no moment at which somebody enters it.
         runtime::arm_on_entry(kids);

@@ -14,7 +14,6 @@ use crate::panics::Steps;
 use crate::runtime::{self, Runtime};
 use crate::task::raw;
 use crate::task::sched::BODY;
-use crate::task::word::Word;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -28,22 +27,25 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
         ended: &mut Option<Result<T, E>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, E>> {
-        runtime::require_run(self.core.run, "nursery");
         runtime::with(|rt| {
-            let _inside = rt.enter(self.core.scope());
-            let batch = rt.enter_hub(self.core.hub, cx.waker());
+            rt.require_run(self.core.run, "nursery");
+            self.core.hang(rt);
+            let (batch, mut next) = rt.enter_hub(self.core.hub, cx.waker());
             for done in 0..batch {
                 // Every poll counts towards the loop's next look outside, however deep it happens. The first is done in
                 // any case: else a deep nursery would never get on.
-                if !rt.take_poll() && done > 0 {
-                    break;
+                let outside_first = !rt.take_poll();
+                if done > 0 {
+                    if outside_first {
+                        break;
+                    }
+                    next = rt.sched.borrow_mut().next_in_hub(self.core.hub);
                 }
-                let next = rt.sched.borrow_mut().next_in_hub(self.core.hub);
-                let Some((slot, word)) = next else { break };
+                let Some(slot) = next else { break };
                 if slot != BODY {
-                    self.poll_child(rt, slot, word);
+                    self.poll_child(rt, slot);
                 } else if ended.is_none() {
-                    *ended = self.poll_body(rt, body, word);
+                    *ended = self.poll_body(rt, body);
                 }
             }
             if ended.is_some() && self.slots.borrow().live() == 0 && self.core.flats.borrow().is_empty() {
@@ -63,10 +65,10 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
         &self,
         rt: &Runtime,
         body: &mut Pin<&mut B>,
-        word: Word,
     ) -> Option<Result<T, E>> {
-        let waker = raw::waker_of(word);
+        let waker = raw::waker_of(self.core.body);
         let mut cx = Context::from_waker(&waker);
+        let _inside = rt.enter_as_is(self.core.scope());
         rt.count_poll();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let Poll::Ready(r) = body.as_mut().poll(&mut cx) else { return None };
@@ -88,8 +90,8 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
         Some(r)
     }
 
-    fn poll_child(&self, rt: &Runtime, slot: u32, word: Word) {
-        let Some((mut child, own)) = self.slots.borrow_mut().take(slot) else { return };
+    fn poll_child(&self, rt: &Runtime, slot: u32) {
+        let Some((mut child, word, own)) = self.slots.borrow_mut().take(slot) else { return };
         let scope = own.unwrap_or_else(|| self.core.kids());
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let _outside = rt.out_of_locals();
@@ -101,6 +103,8 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
             Err(payload) => Err(payload),
         };
         let was_cancelled = rt.is_cancelled(scope) || rt.is_cancelled(self.core.kids());
+        // Its destructors stand where its code stood.
+        let _inside = rt.enter_as_is(scope);
         let own = self.slots.borrow_mut().take_own(slot);
         let dropped = catch_unwind(AssertUnwindSafe(|| drop((child, own))));
         let _nothing = rt.sched.borrow_mut().remove(word);

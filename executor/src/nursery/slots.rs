@@ -79,10 +79,12 @@ impl<E> Slots<E> {
         }
     }
 
-    /// The child at `at`, to be polled, and its scope if it has one of its own.
-    pub(super) fn take(&mut self, at: u32) -> Option<(Erased<E>, Option<ScopeId>)> {
+    /// The child at `at`, to be polled; its number; and its scope if it has one of its own.
+    pub(super) fn take(&mut self, at: u32) -> Option<(Erased<E>, Word, Option<ScopeId>)> {
         match self.at(at) {
-            Slot::Taken(place) => Some((place.child.take()?, place.own.as_ref().map(|own| own.id))),
+            Slot::Taken(place) => {
+                Some((place.child.take()?, place.word, place.own.as_ref().map(|own| own.id)))
+            }
             Slot::Vacant { .. } => None,
         }
     }

@@ -181,8 +181,13 @@ impl<E: Failure, F: Future<Output = Result<(), E>>> Future for Attended<F, Gone<
             Ok(Poll::Ready(r)) => Ok(r),
             Err(payload) => Err(payload),
         };
-        // A panic of the child's destructors is a failure of the child as well.
-        let dropped = catch_unwind(AssertUnwindSafe(|| future.set(None)));
+        // Its destructors stand where its code stood, and a panic of theirs is a failure of the child as well.
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            runtime::with(|rt| {
+                let _inside = rt.enter_as_is(gone.core.kids());
+                future.set(None);
+            });
+        }));
         gone.ended(outcome, dropped);
         Poll::Ready(())
     }

@@ -26,6 +26,14 @@ impl Runtime {
     pub(crate) fn key(&self) -> RunKey {
         RunKey { epoch: registry::epoch() as u32, run: self.run.get() }
     }
+
+    /// See [`require_run`].
+    #[track_caller]
+    pub(crate) fn require_run(&self, key: RunKey, what: &str) {
+        if !self.is_active() || key != self.key() {
+            wrong_run(key, what);
+        }
+    }
 }
 
 /// The key of the active run.

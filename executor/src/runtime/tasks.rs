@@ -105,16 +105,22 @@ impl Runtime {
 
     // ---- hubs
 
-    /// A poll of a nursery begins: who polls it. Says how many nodes are ready.
-    pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> usize {
-        if let Some(ready) = self.sched.borrow_mut().enter_hub(hub, waker) {
-            return ready;
+    /// A poll of a nursery begins: who polls it. Says how many nodes are ready, and the slot of the first.
+    pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> (usize, Option<u32>) {
+        {
+            let mut sched = self.sched.borrow_mut();
+            if let Some(ready) = sched.enter_hub(hub, waker) {
+                return (ready, sched.next_in_hub(hub));
+            }
         }
         // Cloned and dropped outside: a foreign waker may do anything.
         let clone = waker.clone();
-        let (ready, before) = self.sched.borrow_mut().enter_hub_from(hub, clone);
+        let mut sched = self.sched.borrow_mut();
+        let (ready, before) = sched.enter_hub_from(hub, clone);
+        let first = sched.next_in_hub(hub);
+        drop(sched);
         drop(before);
-        ready
+        (ready, first)
     }
 
     /// A poll of a nursery ends: if more has become ready meanwhile, it goes to the back of the queue.

@@ -427,16 +427,17 @@ impl Sched {
         if self.hubs[h as usize].ready.is_empty() { None } else { self.signal_hub(h) }
     }
 
-    /// The next ready child of a hub: its slot and its number.
-    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<(u32, Word)> {
-        while let Some(i) = self.hubs[h as usize].ready.pop_front() {
+    /// The slot of the next ready child of a hub.
+    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<u32> {
+        let ready = &mut self.hubs[h as usize].ready;
+        while let Some(i) = ready.pop_front() {
             let n = &mut self.nodes[i as usize];
             if n.queued
                 && n.hub == h
                 && let Body::Borrowed { slot } = n.body
             {
                 n.queued = false;
-                return Some((slot, Word::pack(self.executor, n.generation, i)));
+                return Some(slot);
             }
         }
         None
