@@ -21,6 +21,8 @@ use pleach::{
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,11 +58,14 @@ fn main() -> ExitCode {
         let leaves = shape.breadth.pow(shape.depth);
         let running = Cell::new(0);
         let _observer = root.observe(move |event| match event {
-            Event::Started { actor, .. } => println!("{} (pid {})", actor.path(), actor.pid()),
+            // What cannot be written is missed by nobody but the onlooker.
+            Event::Started { actor, .. } => {
+                let _ = say(format_args!("{} (pid {})", actor.path(), actor.pid()));
+            }
             Event::Note { .. } => {
                 running.set(running.get() + 1);
                 if running.get() == leaves {
-                    println!("up");
+                    let _ = say("up");
                 }
             }
             _ => {}
@@ -68,16 +73,16 @@ fn main() -> ExitCode {
         let outcome = actors(async |an| {
             plant(an, shape, shape.depth);
             let waited = sleep_forever().await;
-            println!("ending");
+            let _ = say("ending");
             never(waited?)
         })
         .await;
         let books = root.books();
-        println!(
+        let said = say(format_args!(
             "{} started, {} reaped, {} terminated, {} killed",
             books.started, books.reaped, books.terminated, books.killed
-        );
-        outcome
+        ));
+        outcome.and(said)
     })
 }
 
@@ -149,4 +154,9 @@ async fn grow(actor: Actor, shape: Shape, level: u32) -> Result<(), Error> {
         Ok(())
     })
     .await
+}
+
+/// Writes a line to stdout. `println!` panics where nobody reads any more, or the disk is full.
+fn say(line: impl fmt::Display) -> Result<(), Error> {
+    writeln!(io::stdout(), "{line}").map_err(|e| Error::msg(format!("stdout takes nothing more: {e}")))
 }

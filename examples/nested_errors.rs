@@ -26,7 +26,8 @@ use pleach::{
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::fmt;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
     program.run(async move |root| {
         for run in 1..=options.runs {
             let report = one_run(&root, options, run).await?;
-            report.print(options);
+            report.print(options)?;
             if !report.complaints.is_empty() {
                 return Err(Error::msg(format!("run {run}: {}", report.complaints.join("; "))));
             }
@@ -322,7 +323,14 @@ fn hear(heard: &mut Heard, event: &Event, show: bool) {
         Event::Started { actor, .. } => {
             if show {
                 let depth = actor.path().matches('/').count();
-                println!("{:indent$}{} (pid {})", "", actor.name(), actor.pid(), indent = depth * 2);
+                // What cannot be written is missed by nobody but the onlooker.
+                let _ = say(format_args!(
+                    "{:indent$}{} (pid {})",
+                    "",
+                    actor.name(),
+                    actor.pid(),
+                    indent = depth * 2
+                ));
             }
             heard.started.push(actor.path().to_owned());
         }
@@ -498,15 +506,14 @@ fn socket_files() -> Result<BTreeSet<PathBuf>, Error> {
 }
 
 impl Report {
-    fn print(&self, options: Options) {
+    fn print(&self, options: Options) -> Result<(), Error> {
         if options.json {
-            println!("{}", serde_json::to_string(self).expect("a report is plain data"));
-            return;
+            return say(serde_json::to_string(self).expect("a report is plain data"));
         }
         if self.run == 1 {
-            println!("\nthe errors as they arrived at the root:\n{}\n", self.errors);
+            say(format_args!("\nthe errors as they arrived at the root:\n{}\n", self.errors))?;
         }
-        println!(
+        say(format_args!(
             "run {}: {} actors, {} leaves failed, {} cancelled because another failed first; home after {:.1} ms, \
              {:.1} ms from the first failure to the last process reaped",
             self.run,
@@ -515,9 +522,12 @@ impl Report {
             self.leaves_cancelled,
             self.start_to_root_us as f64 / 1e3,
             self.first_failure_to_last_reaped_us as f64 / 1e3,
-        );
-        for c in &self.complaints {
-            println!("  COMPLAINT: {c}");
-        }
+        ))?;
+        self.complaints.iter().try_for_each(|c| say(format_args!("  COMPLAINT: {c}")))
     }
+}
+
+/// Writes a line to stdout. `println!` panics where nobody reads any more, or the disk is full.
+fn say(line: impl fmt::Display) -> Result<(), Error> {
+    writeln!(io::stdout(), "{line}").map_err(|e| Error::msg(format!("stdout takes nothing more: {e}")))
 }

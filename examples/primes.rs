@@ -26,7 +26,8 @@ use pleach::{
     nursery,
 };
 use std::cell::{Cell, RefCell};
-use std::io::Read;
+use std::fmt;
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -148,7 +149,8 @@ fn options() -> Result<Options, lexopt::Error> {
             }
             Value(text) => {
                 let text = text.string()?;
-                o.ranges.push(range(&text).map_err(|e| format!("{e} (in the command line)"))?);
+                let hint = "in the command line; a file of ranges is named by --file";
+                o.ranges.push(range(&text).map_err(|e| format!("{e} ({hint})"))?);
             }
             _ => return Err(arg.unexpected()),
         }
@@ -267,15 +269,16 @@ async fn show(root: &Actor, options: &Options) -> Result<(), Error> {
         let bar = bar.clone();
         root.observe(move |event| {
             if let Event::Started { actor, .. } = event {
-                bar.suspend(|| println!("{} (pid {})", actor.path(), actor.pid()));
+                // For onlookers: the numbers do not depend on it.
+                let _ = bar.suspend(|| say(format_args!("{} (pid {})", actor.path(), actor.pid())));
             }
         })
     };
     let began = pleach::now();
     let total = in_workers(options, workers, bar).await?;
     let took = pleach::now() - began;
-    println!("{total} primes in {} numbers", options.numbers());
-    println!("{workers} workers: {took:.1?}");
+    say(format_args!("{total} primes in {} numbers", options.numbers()))?;
+    say(format_args!("{workers} workers: {took:.1?}"))?;
     if options.compare {
         let began = pleach::now();
         let alone = in_this_process(options).await?;
@@ -284,7 +287,7 @@ async fn show(root: &Actor, options: &Options) -> Result<(), Error> {
             return Err(Error::msg(format!("one process alone counts {alone}: one of the two is wrong")));
         }
         let ratio = alone_took.as_secs_f64() / took.max(Duration::from_nanos(1)).as_secs_f64();
-        println!("1 process: {alone_took:.1?}, so {workers} workers are {ratio:.1} times as fast");
+        say(format_args!("1 process: {alone_took:.1?}, so {workers} workers are {ratio:.1} times as fast"))?;
     }
     Ok(())
 }
@@ -377,7 +380,7 @@ async fn worker_life(
             };
             let primes = worker.call(COUNT, numbers.clone()).await?;
             work.bar.inc(length(numbers));
-            work.tally.borrow_mut().add(*row, length(numbers), primes, &work.bar);
+            work.tally.borrow_mut().add(*row, length(numbers), primes, &work.bar)?;
             *held = None;
         }
         an.cancel();
@@ -449,16 +452,22 @@ impl Tally {
     }
 
     /// Adds a chunk, and prints the rows that are complete with all before them.
-    fn add(&mut self, row: usize, numbers: u64, primes: u64, bar: &ProgressBar) {
+    fn add(&mut self, row: usize, numbers: u64, primes: u64, bar: &ProgressBar) -> Result<(), Error> {
         self.rows[row].left -= numbers;
         self.rows[row].primes += primes;
         while let Some(Row { range, left: 0, primes }) = self.rows.get(self.printed) {
-            bar.suspend(|| println!("{range:?}: {primes}"));
+            bar.suspend(|| say(format_args!("{range:?}: {primes}")))?;
             self.printed += 1;
         }
+        Ok(())
     }
 
     fn sum(&self) -> u64 {
         self.rows.iter().map(|row| row.primes).sum()
     }
+}
+
+/// Writes a line to stdout. `println!` panics where nobody reads any more, or the disk is full.
+fn say(line: impl fmt::Display) -> Result<(), Error> {
+    writeln!(io::stdout(), "{line}").map_err(|e| Error::msg(format!("stdout takes nothing more: {e}")))
 }

@@ -49,6 +49,7 @@ pleach::test_main!(
     bad_lines_are_named_with_their_place,
     more_workers_than_processes_are_allowed_is_an_error_of_the_run,
     more_workers_than_descriptors_are_allowed_is_an_error_of_the_run,
+    a_standard_output_that_takes_nothing_is_an_error,
     the_bar_is_for_terminals_only,
 );
 
@@ -513,6 +514,26 @@ fn more_workers_than_descriptors_are_allowed_is_an_error_of_the_run() {
     command.args(["--backend", BACKEND, "--workers", "20", "0..1000000000000"]);
     command.stdin(Stdio::null()).stderr(Stdio::piped());
     assert_no_more(&Run::start(command).finish(), "Too many open files");
+}
+
+/// A disk that is full, and a reader that has gone: a run that could not say its result has failed.
+fn a_standard_output_that_takes_nothing_is_an_error() {
+    for why in ["No space left on device", "Broken pipe"] {
+        let stdout = match why {
+            "Broken pipe" => Stdio::from(pipe().expect("there are descriptors left").1),
+            _ => Stdio::from(fs::File::options().write(true).open("/dev/full").expect("it is there")),
+        };
+        let mut command = command("primes", "--workers 2 0..3000000");
+        let ended = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).output();
+        let ended = ended.expect("it can be started");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(
+            said.starts_with("primes failed:\nstdout takes nothing more: ") && said.contains(why),
+            "{said}"
+        );
+        assert_nothing_left();
+    }
 }
 
 fn the_bar_is_for_terminals_only() {
