@@ -24,6 +24,7 @@ pleach::test_main!(
     a_cancelled_call_has_ended_at_the_actor_when_it_returns,
     a_value_that_was_ready_wins_over_the_cancel,
     a_dropped_call_is_stopped_at_the_actor,
+    the_error_of_a_dropped_call_is_told_to_observers,
     a_call_to_a_deaf_endpoint_is_given_up_at_the_limit,
     a_killed_actor_ends_its_calls_with_the_nurserys_cancellation,
     a_cancelled_actor_ends_its_calls_with_gone,
@@ -333,6 +334,36 @@ fn a_value_that_was_ready_wins_over_the_cancel() {
                 assert_eq!(portal.call(DOUBLE, turns).await?, 2 * turns, "the next one is not disturbed");
             }
             assert_eq!((portal.statistics().open_calls, portal.statistics().late_answers), (0, 0));
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+/// Its caller has given it up, and no nursery waits for it: an observer is the last who can hear.
+fn the_error_of_a_dropped_call_is_told_to_observers() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let notes = Notes::listen();
+            let mut call = Box::pin(portal.call(FAIL, "nobody hears".to_owned()));
+            std::future::poll_fn(|cx| {
+                assert!(call.as_mut().poll(cx).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+            drop(call);
+            // Answers come in the order of the calls.
+            assert_eq!(portal.call(DOUBLE, 3).await?, 6);
+            let heard = notes.heard.borrow().clone();
+            let [told] = &heard[..] else { panic!("one word: {heard:?}") };
+            let who = portal.id().path();
+            assert!(
+                told.starts_with(&format!("a call into {who} failed when nobody waited for it any more: "))
+            );
+            assert!(told.ends_with("nobody hears"), "{told}");
+            assert_eq!(portal.statistics().late_answers, 1);
             an.cancel();
             Ok(())
         })

@@ -29,6 +29,18 @@ pub(crate) enum Answer {
     Cancelled,
 }
 
+/// What became of an answer.
+#[derive(Debug)]
+#[must_use = "an error in it may have nobody else to go to"]
+pub(crate) enum Fate {
+    /// It is its caller's.
+    Taken,
+    /// Nobody waits for it any more.
+    Late(Answer),
+    /// No call of that number was ever made, or it had been answered: the child's fault.
+    Unasked,
+}
+
 /// One dialog, as the end that asks sees it.
 #[derive(Debug)]
 enum Call {
@@ -83,23 +95,23 @@ impl Line {
         matches!(call, Some(Call::Asked(_)))
     }
 
-    /// An answer has come. False if no call of that number was ever made, which is the child's fault.
-    pub(crate) fn answer(&self, dialog: u64, answer: Answer) -> bool {
+    /// An answer has come.
+    pub(crate) fn answer(&self, dialog: u64, answer: Answer) -> Fate {
         let waker = match self.calls.borrow_mut().get_mut(&dialog) {
             Some(call @ Call::Asked(_)) => match std::mem::replace(call, Call::Answered(answer)) {
                 Call::Asked(waker) => waker,
                 Call::Answered(_) => unreachable!("matched as asked"),
             },
-            Some(Call::Answered(_)) => return false,
+            Some(Call::Answered(_)) => return Fate::Unasked,
             None => {
                 self.late.set(self.late.get() + 1);
-                return dialog < self.next.get();
+                return if dialog < self.next.get() { Fate::Late(answer) } else { Fate::Unasked };
             }
         };
         if let Some(waker) = waker {
             waker.wake();
         }
-        true
+        Fate::Taken
     }
 
     /// Takes the answer, or leaves the waker for it.
@@ -122,7 +134,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Line};
+    use super::{Answer, Fate, Line};
     use pleach_executor::run;
     use pleach_ipc::Channel;
     use pleach_ipc::proto::Limits;
@@ -135,12 +147,15 @@ mod tests {
             let line = Line::new(channel, Limits::default());
             let (a, b) = (line.open(), line.open());
             assert!(line.take_answer(a, Waker::noop()).is_none());
-            assert!(line.answer(b, Answer::Cancelled));
-            assert!(!line.answer(b, Answer::Cancelled), "answered twice");
+            assert!(matches!(line.answer(b, Answer::Cancelled), Fate::Taken));
+            assert!(matches!(line.answer(b, Answer::Cancelled), Fate::Unasked), "answered twice");
             assert!(matches!(line.take_answer(b, Waker::noop()), Some(Answer::Cancelled)));
             assert!(line.close(a), "given up before an answer came");
-            assert!(line.answer(a, Answer::Returned(vec![])), "late, and nobody's fault");
-            assert!(!line.answer(9, Answer::Returned(vec![])), "nobody ever asked");
+            assert!(
+                matches!(line.answer(a, Answer::Returned(vec![])), Fate::Late(Answer::Returned(_))),
+                "nobody's fault"
+            );
+            assert!(matches!(line.answer(9, Answer::Returned(vec![])), Fate::Unasked), "nobody ever asked");
             assert_eq!((line.open_calls(), line.late_answers()), (0, 2));
         });
     }

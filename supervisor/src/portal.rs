@@ -3,7 +3,7 @@
 //! ```text
 //!   portal.call(E, a) ─ Call ─► actor ─ CallReturned │ CallFailed ─► Ok(r) │ Err(e)
 //!        └─ cancelled ─ CallCancel ─► actor ─ CallCancelled ─► Err(Cancelled)
-//!        └─ dropped ── CallCancel ─► actor; its answer goes nowhere
+//!        └─ dropped ── CallCancel ─► actor; its value goes nowhere, its error to who observes the tree
 //! ```
 //!
 //! Rules:
@@ -74,7 +74,8 @@ impl Portal {
     ///
     /// A checkpoint always. Cancelled, it has the endpoint cancelled at the actor and waits until it has ended, at most
     /// the cancel limit of this actor's [`Config`](crate::Config); a value or an error that comes meanwhile is returned.
-    /// **Lossy** after that limit and if it is dropped: an answer goes nowhere.
+    /// **Lossy** after that limit and if it is dropped: a value goes nowhere, and an error is told to observers
+    /// ([`Event::Note`](crate::Event::Note)).
     ///
     /// # Errors
     ///

@@ -20,14 +20,14 @@
 mod rungs;
 
 use super::custody::Custody;
-use super::event::Ending;
+use super::event::{Ending, Event};
 use super::here::Here;
 use super::id::ActorId;
 use super::siblings::Siblings;
 use super::verdict::{Final, Seen, Stopped, Told, Verdict, decide};
 use crate::config::Config;
 use crate::error::Error;
-use crate::line::{Answer, Line};
+use crate::line::{Answer, Fate, Line};
 use crate::teardown::{Action, DYING, Ladder};
 use crate::wire;
 use pleach_executor::{CancelScope, Cancelled, Instant, ScopeHandle, check, now, sleep_until};
@@ -274,10 +274,20 @@ impl Watch {
     }
 
     fn answered(&mut self, dialog: u64, answer: Answer) {
-        if !self.line.answer(dialog, answer) {
-            self.protocol_error(format!(
+        match self.line.answer(dialog, answer) {
+            // An error whose caller has dropped the call: whoever observes the tree is left to hear of it.
+            Fate::Late(Answer::Failed(e)) => {
+                let text = format!(
+                    "a call into {} failed when nobody waited for it any more: {}",
+                    self.id.path(),
+                    e.summary()
+                );
+                self.here.tell(&Event::Note { path: self.here.id.path().to_owned(), text });
+            }
+            Fate::Taken | Fate::Late(_) => {}
+            Fate::Unasked => self.protocol_error(format!(
                 "dialog {dialog} was answered, and not asked for or answered before"
-            ));
+            )),
         }
     }
 
