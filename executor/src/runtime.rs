@@ -33,8 +33,8 @@ pub(crate) use scopes::{
 pub use stats::{Stats, stats};
 pub(crate) use stats::{absorbing, note_swallowed};
 pub(crate) use tasks::{
-    close_nursery, fill_flat, hand_over, orphan_ended, owe, remove_node, reserve_flat, signal_hub, take_flat,
-    wake, wake_each,
+    close_nursery, fill_flat, hand_over, orphan_ended, owe, remove_borrowed, remove_node, reserve_flat,
+    signal_hub, take_flat, wake, wake_each,
 };
 
 use crate::cancel::ScopeId;

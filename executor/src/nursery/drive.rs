@@ -14,6 +14,7 @@ use crate::panics::Steps;
 use crate::runtime::{self, Runtime};
 use crate::task::raw;
 use crate::task::sched::BODY;
+use crate::task::word::Word;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -41,9 +42,9 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
                     }
                     next = rt.sched.borrow_mut().next_in_hub(self.core.hub);
                 }
-                let Some(slot) = next else { break };
+                let Some((slot, word)) = next else { break };
                 if slot != BODY {
-                    self.poll_child(rt, slot);
+                    self.poll_child(rt, slot, word);
                 } else if ended.is_none() {
                     *ended = self.poll_body(rt, body);
                 }
@@ -90,8 +91,8 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
         Some(r)
     }
 
-    fn poll_child(&self, rt: &Runtime, slot: u32) {
-        let Some((mut child, word, own)) = self.slots.borrow_mut().take(slot) else { return };
+    fn poll_child(&self, rt: &Runtime, slot: u32, word: Word) {
+        let Some((mut child, own)) = self.slots.borrow_mut().take(slot) else { return };
         let scope = own.unwrap_or_else(|| self.core.kids());
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let _outside = rt.out_of_locals();
@@ -107,7 +108,7 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
         let _inside = rt.enter_as_is(scope);
         let own = self.slots.borrow_mut().take_own(slot);
         let dropped = catch_unwind(AssertUnwindSafe(|| drop((child, own))));
-        let _nothing = rt.sched.borrow_mut().remove(word);
+        rt.sched.borrow_mut().remove_borrowed(word.index());
         self.slots.borrow_mut().vacate(slot);
         self.core.ended(was_cancelled, outcome);
         if let Err(payload) = dropped {
@@ -136,7 +137,7 @@ impl<E> Drop for TearDown<'_, '_, '_, E> {
         loop {
             let place = n.slots.borrow_mut().pop();
             let Some(place) = place else { break };
-            runtime::remove_node(place.word);
+            runtime::remove_borrowed(place.node);
             // With the child goes the scope of its own, and with that a cause of a user's making.
             steps.step(|| drop(place));
         }

@@ -1,34 +1,44 @@
 //! The places of a nursery's borrowed children.
 //!
 //! ```text
-//!   next() ─► put(place, child) ─► take ─ poll ─ put_back ─► … ─► end ─► vacate(place): free for another
+//!   next() ─► put(place, child) ─► take ─ poll ─ put_back ─► … ─► take_own ─► vacate(place): free for another
 //! ```
 //!
 //! Rules:
 //! * The first place is part of the nursery's own frame: a nursery with one child asks for no memory for it.
+//! * A place is 24 bytes: there may be millions of them. What only a child that was started has is kept aside.
 //! * A child that is being polled is out of its place, which stays taken until the child has been dropped.
 
 use super::start::OwnScope;
 use crate::cancel::ScopeId;
 use crate::task::raw::Erased;
-use crate::task::word::Word;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// No place.
 const NOWHERE: u32 = u32::MAX;
 
-pub(super) enum Slot<E> {
-    Vacant { next_free: u32 },
-    Taken(Place<E>),
+enum Slot<E> {
+    Vacant {
+        next_free: u32,
+    },
+    Taken {
+        node: u32,
+        /// `None` while it is being polled.
+        child: Option<Erased<E>>,
+    },
 }
 
-/// What is kept of a child.
+const _: () = assert!(size_of::<Slot<()>>() == 24);
+
+/// A child that is taken out with its place.
 pub(super) struct Place<E> {
-    pub(super) word: Word,
-    /// The scope of a child that was started; the others run in the scope of the children.
-    pub(super) own: Option<Rc<OwnScope>>,
-    /// `None` while it is being polled.
-    pub(super) child: Option<Erased<E>>,
+    /// The index of its node.
+    pub(super) node: u32,
+    #[expect(dead_code, reason = "held for its destructor")]
+    child: Option<Erased<E>>,
+    #[expect(dead_code, reason = "held for its destructor")]
+    own: Option<Rc<OwnScope>>,
 }
 
 pub(super) struct Slots<E> {
@@ -38,12 +48,20 @@ pub(super) struct Slots<E> {
     /// How many places there are, free or taken.
     places: u32,
     live: usize,
+    /// The scopes of children that were started, by place; the others run in the scope of the children.
+    started: BTreeMap<u32, Rc<OwnScope>>,
 }
 
 impl<E> Slots<E> {
     pub(super) const fn new() -> Self {
-        let first = Slot::Vacant { next_free: NOWHERE };
-        Slots { first, more: Vec::new(), first_free: NOWHERE, places: 0, live: 0 }
+        Slots {
+            first: Slot::Vacant { next_free: NOWHERE },
+            more: Vec::new(),
+            first_free: NOWHERE,
+            places: 0,
+            live: 0,
+            started: BTreeMap::new(),
+        }
     }
 
     /// How many children live.
@@ -56,10 +74,10 @@ impl<E> Slots<E> {
         if self.first_free == NOWHERE { self.places } else { self.first_free }
     }
 
-    /// Puts a child where `next` said.
-    pub(super) fn put(&mut self, at: u32, place: Place<E>) {
+    /// Puts a child where `next` said, with the scope it has of its own.
+    pub(super) fn put(&mut self, at: u32, node: u32, child: Erased<E>, own: Option<Rc<OwnScope>>) {
         debug_assert_eq!(at, self.next());
-        let slot = Slot::Taken(place);
+        let slot = Slot::Taken { node, child: Some(child) };
         if at == self.places {
             match at {
                 0 => self.first = slot,
@@ -68,6 +86,9 @@ impl<E> Slots<E> {
             self.places += 1;
         } else if let Slot::Vacant { next_free } = std::mem::replace(self.at(at), slot) {
             self.first_free = next_free;
+        }
+        if let Some(own) = own {
+            self.started.insert(at, own);
         }
         self.live += 1;
     }
@@ -79,29 +100,25 @@ impl<E> Slots<E> {
         }
     }
 
-    /// The child at `at`, to be polled; its number; and its scope if it has one of its own.
-    pub(super) fn take(&mut self, at: u32) -> Option<(Erased<E>, Word, Option<ScopeId>)> {
+    /// The child at `at`, to be polled, and its scope if it has one of its own.
+    pub(super) fn take(&mut self, at: u32) -> Option<(Erased<E>, Option<ScopeId>)> {
+        let own = if self.started.is_empty() { None } else { self.started.get(&at).map(|own| own.id) };
         match self.at(at) {
-            Slot::Taken(place) => {
-                Some((place.child.take()?, place.word, place.own.as_ref().map(|own| own.id)))
-            }
+            Slot::Taken { child, .. } => Some((child.take()?, own)),
             Slot::Vacant { .. } => None,
         }
     }
 
     /// The child waits on.
-    pub(super) fn put_back(&mut self, at: u32, child: Erased<E>) {
-        if let Slot::Taken(place) = self.at(at) {
-            place.child = Some(child);
+    pub(super) fn put_back(&mut self, at: u32, back: Erased<E>) {
+        if let Slot::Taken { child, .. } = self.at(at) {
+            *child = Some(back);
         }
     }
 
     /// The child has ended: what goes with it.
     pub(super) fn take_own(&mut self, at: u32) -> Option<Rc<OwnScope>> {
-        match self.at(at) {
-            Slot::Taken(place) => place.own.take(),
-            Slot::Vacant { .. } => None,
-        }
+        if self.started.is_empty() { None } else { self.started.remove(&at) }
     }
 
     /// The place is free again.
@@ -123,9 +140,9 @@ impl<E> Slots<E> {
             } else {
                 self.more.pop()
             };
-            if let Some(Slot::Taken(place)) = slot {
+            if let Some(Slot::Taken { node, child }) = slot {
                 self.live -= 1;
-                return Some(place);
+                return Some(Place { node, child, own: self.started.remove(&self.places) });
             }
         }
         None
@@ -133,11 +150,6 @@ impl<E> Slots<E> {
 
     /// How many children have not said yet that they are ready.
     pub(super) fn starting(&self) -> usize {
-        let all = std::iter::once(&self.first).chain(&self.more);
-        let starting = all.filter(|slot| match slot {
-            Slot::Taken(Place { own: Some(own), .. }) => own.starting.get(),
-            _ => false,
-        });
-        starting.count()
+        self.started.values().filter(|own| own.starting.get()).count()
     }
 }

@@ -15,7 +15,6 @@ use super::Nursery;
 use super::core::{Core, Outcome};
 use super::flats::FlatKey;
 use super::handle::{HandleCell, NurseryHandle, TaskHandle};
-use super::slots::Place;
 use super::start::OwnScope;
 use crate::error::Failure;
 use crate::locals::Inheriting;
@@ -57,16 +56,17 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         let child = unsafe { raw::erase(inheriting(Box::pin(fut))) };
         let mut slots = self.slots.borrow_mut();
         let slot = slots.next();
-        let (word, foreign) = runtime::with(|rt| {
+        let (node, foreign) = runtime::with(|rt| {
             let mut sched = rt.sched.borrow_mut();
             let inserted = sched.insert_borrowed(self.core.hub, slot);
             if let Some(own) = &own {
-                own.word.set(Some(inserted.0));
-                sched.set_starter(inserted.0, rt.task());
+                let word = sched.word(inserted.0);
+                own.word.set(Some(word));
+                sched.set_starter(word, rt.task());
             }
             inserted
         });
-        slots.put(slot, Place { word, own, child: Some(child) });
+        slots.put(slot, node, child, own);
         drop(slots);
         if let Some(waker) = foreign {
             waker.wake();

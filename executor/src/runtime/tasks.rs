@@ -105,8 +105,8 @@ impl Runtime {
 
     // ---- hubs
 
-    /// A poll of a nursery begins: who polls it. Says how many nodes are ready, and the slot of the first.
-    pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> (usize, Option<u32>) {
+    /// A poll of a nursery begins: who polls it. Says how many nodes are ready, and which is the first.
+    pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> (usize, Option<(u32, Word)>) {
         {
             let mut sched = self.sched.borrow_mut();
             if let Some(ready) = sched.enter_hub(hub, waker) {
@@ -207,6 +207,11 @@ pub(crate) fn signal_hub(hub: HubIndex) {
     if let Some(w) = foreign {
         w.wake();
     }
+}
+
+/// A borrowed child goes with its nursery.
+pub(crate) fn remove_borrowed(index: u32) {
+    let _ = try_with(|rt| rt.sched.borrow_mut().remove_borrowed(index));
 }
 
 // ---- failures that nobody has taken yet

@@ -1,4 +1,4 @@
-//! Nodes, hubs and the run queue as data. Nothing is polled here and no foreign waker is called.
+//! Hubs and the run queue as data, over the table of nodes. Nothing is polled here and no foreign waker is called.
 //!
 //! ```text
 //!   wake(word) ─► node (queued?) ─┬─ flat:     push to the run queue ─────────────► the loop polls it
@@ -10,50 +10,24 @@
 //! child lives in its nursery's future; its node names the nursery's hub and the slot there.
 //!
 //! Rules:
-//! * **Queued Once**: a node is in at most one list, and `queued` says so.
+//! * A node is in at most one list (Queued Once, in `nodes.rs`).
 //! * **Signalled Up**: a hub with a ready node is signalled, and its parent has been woken since it was last
 //!   entered. So a wake walks up only as far as the first signalled hub: under load the path is shared.
 
 use super::TaskId;
+pub(crate) use super::nodes::Flat;
+use super::nodes::{Body, Node, Nodes};
 use super::raw;
 use super::tree::{NurseryId, NurseryInfo, Owner, TaskInfo, TaskState};
-use super::word::{MAX_INDEX, Word};
+use super::word::Word;
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
 use std::task::Waker;
-
-pub(crate) type Flat = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Index of a hub; [`NO_HUB`] for flat tasks.
 pub(crate) type HubIndex = u32;
 pub(crate) const NO_HUB: HubIndex = u32::MAX;
 /// The slot of a nursery's body.
 pub(crate) const BODY: u32 = u32::MAX;
-
-/// What a node is there for.
-enum Body {
-    /// Nobody has it; on the free list.
-    Free,
-    /// The main future of a run: it lives on the stack of `run`.
-    Main,
-    /// A flat task at rest.
-    Flat(Flat),
-    /// A flat task that is being polled right now; if it is to be dropped, that happens when the poll returns.
-    Busy { doomed: bool },
-    /// A child in a nursery's future: its slot there.
-    Borrowed { slot: u32 },
-}
-
-struct Node {
-    generation: u32,
-    /// Where a wake goes: the run queue, or a nursery's list.
-    hub: HubIndex,
-    /// The nursery that owns it; static children as well have one.
-    owner: HubIndex,
-    queued: bool,
-    body: Body,
-}
 
 struct Hub {
     /// Which nursery: never used again.
@@ -94,8 +68,7 @@ pub(crate) enum Next {
 
 pub(crate) struct Sched {
     executor: u16,
-    nodes: Vec<Node>,
-    free: Vec<u32>,
+    nodes: Nodes,
     hubs: Vec<Hub>,
     free_hubs: Vec<u32>,
     run: VecDeque<u32>,
@@ -112,8 +85,7 @@ impl Sched {
     pub(crate) const fn new() -> Self {
         Sched {
             executor: 0,
-            nodes: Vec::new(),
-            free: Vec::new(),
+            nodes: Nodes::new(),
             hubs: Vec::new(),
             free_hubs: Vec::new(),
             run: VecDeque::new(),
@@ -134,76 +106,70 @@ impl Sched {
 
     // ---- nodes
 
-    fn insert(&mut self, hub: HubIndex, owner: HubIndex, body: Body) -> Word {
-        let index = match self.free.pop() {
-            Some(i) => {
-                let n = &mut self.nodes[i as usize];
-                (n.hub, n.owner, n.queued, n.body) = (hub, owner, false, body);
-                i
-            }
-            None => {
-                let i = self.nodes.len() as u32;
-                assert!(i < MAX_INDEX, "one executor holds at most 2^26 tasks at a time");
-                self.nodes.push(Node { generation: 0, hub, owner, queued: false, body });
-                i
-            }
-        };
-        Word::pack(self.executor, self.nodes[index as usize].generation, index)
+    fn insert(&mut self, hub: HubIndex, body: Body) -> Word {
+        let index = self.nodes.insert(hub, body);
+        self.nodes.word(self.executor, index)
     }
 
     pub(crate) fn insert_main(&mut self) -> Word {
-        self.insert(NO_HUB, NO_HUB, Body::Main)
+        self.insert(NO_HUB, Body::Main)
     }
 
     /// A place for a flat task of a nursery, or of nobody; `put_back` puts it there: so nothing of a user is dropped in
     /// here if there is no place any more.
     pub(crate) fn reserve_flat(&mut self, owner: HubIndex) -> Word {
-        let word = self.insert(NO_HUB, owner, Body::Busy { doomed: false });
+        let word = self.insert(NO_HUB, Body::Busy { owner, doomed: false });
         self.flat_live += 1;
         word
     }
 
-    /// A child in a nursery's future, ready. A foreign parent's waker comes back, to be woken outside.
+    /// A child in a nursery's future, ready: its index. A foreign parent's waker comes back, to be woken outside.
     #[must_use = "a foreign parent has to be woken"]
-    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> (Word, Option<Waker>) {
-        let word = self.insert(hub, hub, Body::Borrowed { slot });
-        let foreign = self.wake(word);
-        (word, foreign)
+    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> (u32, Option<Waker>) {
+        let index = self.nodes.insert(hub, Body::Borrowed { slot });
+        let _fresh = self.nodes.at(index).queue();
+        let h = &mut self.hubs[hub as usize];
+        h.ready.push_back(index);
+        (index, if h.signalled { None } else { self.signal_hub(hub) })
+    }
+
+    /// The number of the node at `index`, which lives.
+    pub(crate) fn word(&self, index: u32) -> Word {
+        self.nodes.word(self.executor, index)
     }
 
     fn node(&mut self, word: Word) -> Option<&mut Node> {
-        let n = self.nodes.get_mut(word.index() as usize)?;
-        (word.executor() == self.executor && word.matches(n.generation) && !matches!(n.body, Body::Free))
-            .then_some(n)
+        if word.executor() != self.executor {
+            return None;
+        }
+        self.nodes.of(word)
     }
 
     /// The node is over. A flat task that was at rest comes back, to be dropped outside; one that is being polled
     /// is doomed instead.
     pub(crate) fn remove(&mut self, word: Word) -> Option<Flat> {
         let n = self.node(word)?;
-        let task = match &mut n.body {
-            Body::Busy { doomed } => {
-                *doomed = true;
-                return None;
-            }
-            Body::Flat(_) => match std::mem::replace(&mut n.body, Body::Free) {
-                Body::Flat(task) => Some(task),
-                _ => unreachable!("just looked at"),
-            },
-            _ => None,
-        };
-        self.flat_live -= usize::from(task.is_some());
-        self.free(word);
-        task
+        if let Body::Busy { doomed, .. } = &mut n.body {
+            *doomed = true;
+            return None;
+        }
+        let body = std::mem::replace(&mut n.body, Body::Main);
+        self.end(word.index());
+        let Body::Flat { task, .. } = body else { return None };
+        self.flat_live -= 1;
+        Some(task)
     }
 
-    fn free(&mut self, word: Word) {
-        let n = &mut self.nodes[word.index() as usize];
-        n.body = Body::Free;
-        n.generation = n.generation.wrapping_add(1);
-        self.free.push(word.index());
+    /// A borrowed child has ended, or goes with its nursery.
+    pub(crate) fn remove_borrowed(&mut self, index: u32) {
+        debug_assert!(matches!(self.nodes.at(index).body, Body::Borrowed { .. }));
+        self.end(index);
+    }
+
+    fn end(&mut self, index: u32) {
+        self.nodes.free(index);
         if !self.starters.is_empty() {
-            let _ = self.starters.remove(&word.index());
+            let _ = self.starters.remove(&index);
         }
     }
 
@@ -212,8 +178,8 @@ impl Sched {
     pub(crate) fn put_back(&mut self, word: Word, task: Flat) -> Option<Flat> {
         let Some(n) = self.node(word) else { return Some(task) };
         match n.body {
-            Body::Busy { doomed: false } => {
-                n.body = Body::Flat(task);
+            Body::Busy { owner, doomed: false } => {
+                n.body = Body::Flat { task, owner };
                 None
             }
             _ => {
@@ -226,7 +192,7 @@ impl Sched {
     /// A flat task that was being polled has ended.
     pub(crate) fn finish(&mut self, word: Word) {
         if self.node(word).is_some() {
-            self.free(word);
+            self.end(word.index());
             self.flat_live -= 1;
         }
     }
@@ -238,20 +204,19 @@ impl Sched {
 
     /// How many nodes of any kind are in use.
     pub(crate) fn nodes_live(&self) -> usize {
-        self.nodes.len() - self.free.len()
+        self.nodes.live()
     }
 
     /// Takes any flat task at rest, for a run that gives up on the rest.
     pub(crate) fn take_any_flat(&mut self) -> Option<Flat> {
-        let i = self.nodes.iter().position(|n| matches!(n.body, Body::Flat(_)))?;
-        let word = Word::pack(self.executor, self.nodes[i].generation, i as u32);
-        self.remove(word)
+        let (index, _) = self.nodes.iter().find(|(_, n)| matches!(n.body, Body::Flat { .. }))?;
+        self.remove(self.word(index))
     }
 
-    /// Every word that could be woken, live or not: for the tests that wake at random.
+    /// How many numbers have been in use: for the tests that wake at random.
     #[cfg(feature = "testing")]
     pub(crate) fn slots(&self) -> u32 {
-        self.nodes.len() as u32
+        self.nodes.iter().count() as u32
     }
 
     // ---- who is there
@@ -270,33 +235,32 @@ impl Sched {
 
     /// Every task, in no order; `running` is the one that is being polled.
     pub(crate) fn tasks(&self, running: Option<TaskId>) -> Vec<TaskInfo> {
-        let live = self.nodes.iter().enumerate();
-        live.filter_map(|(index, n)| {
-            let index = index as u32;
-            let id = TaskId(Word::pack(self.executor, n.generation, index));
+        let live = self.nodes.iter().filter_map(|(index, n)| {
+            let id = TaskId(self.word(index));
             let owner = match n.body {
-                Body::Free | Body::Borrowed { slot: BODY } => return None,
+                Body::Free { .. } | Body::Borrowed { slot: BODY } => return None,
                 Body::Main => Owner::Run,
                 // Its nursery was dropped from its own poll.
-                Body::Busy { doomed: true } => Owner::Nobody,
-                Body::Flat(_) | Body::Busy { doomed: false } | Body::Borrowed { .. } => {
-                    match (self.hubs.get(n.owner as usize), self.starters.get(&index)) {
-                        (None, _) => Owner::Nobody,
-                        (Some(hub), None) => Owner::InNursery(hub.nursery),
-                        (Some(hub), Some(starter)) => {
-                            Owner::Starter { starter: *starter, nursery: hub.nursery }
-                        }
-                    }
-                }
+                Body::Busy { doomed: true, .. } => Owner::Nobody,
+                Body::Flat { owner, .. } | Body::Busy { owner, .. } => self.owner(index, owner),
+                Body::Borrowed { .. } => self.owner(index, n.hub),
             };
-            let state = match n.queued {
+            let state = match n.is_queued() {
                 _ if running == Some(id) => TaskState::Running,
                 true => TaskState::Ready,
                 false => TaskState::Waiting,
             };
             Some(TaskInfo { id, owner, state })
-        })
-        .collect()
+        });
+        live.collect()
+    }
+
+    fn owner(&self, index: u32, hub: HubIndex) -> Owner {
+        match (self.hubs.get(hub as usize), self.starters.get(&index)) {
+            (None, _) => Owner::Nobody,
+            (Some(hub), None) => Owner::InNursery(hub.nursery),
+            (Some(hub), Some(starter)) => Owner::Starter { starter: *starter, nursery: hub.nursery },
+        }
     }
 
     /// The nursery of a hub.
@@ -329,20 +293,20 @@ impl Sched {
             *batch -= 1;
             let i = if at == 0 { self.run.pop_front() } else { self.run.remove(at) };
             let Some(i) = i else { break };
-            let n = &mut self.nodes[i as usize];
-            let word = Word::pack(self.executor, n.generation, i);
-            if !n.queued {
+            let word = self.nodes.word(self.executor, i);
+            let n = self.nodes.at(i);
+            if !n.is_queued() {
                 continue;
             }
             match &n.body {
                 Body::Main => {
-                    n.queued = false;
+                    n.unqueue();
                     return Some(Next::Main(word));
                 }
-                Body::Flat(_) => {
-                    n.queued = false;
-                    let Body::Flat(task) = std::mem::replace(&mut n.body, Body::Busy { doomed: false })
-                    else {
+                &Body::Flat { owner, .. } => {
+                    n.unqueue();
+                    let busy = Body::Busy { owner, doomed: false };
+                    let Body::Flat { task, .. } = std::mem::replace(&mut n.body, busy) else {
                         unreachable!("just matched")
                     };
                     return Some(Next::Flat(word, task));
@@ -380,7 +344,7 @@ impl Sched {
         };
         let (body, nobody) = self.insert_borrowed(hub, BODY);
         debug_assert!(nobody.is_none(), "a new hub has no parent");
-        (hub, body)
+        (hub, self.word(body))
     }
 
     /// The nursery is over. Its parent's waker comes back to be dropped outside.
@@ -427,17 +391,17 @@ impl Sched {
         if self.hubs[h as usize].ready.is_empty() { None } else { self.signal_hub(h) }
     }
 
-    /// The slot of the next ready child of a hub.
-    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<u32> {
+    /// The next ready child of a hub: its slot and its number.
+    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<(u32, Word)> {
         let ready = &mut self.hubs[h as usize].ready;
         while let Some(i) = ready.pop_front() {
-            let n = &mut self.nodes[i as usize];
-            if n.queued
+            let n = self.nodes.at(i);
+            if n.is_queued()
                 && n.hub == h
                 && let Body::Borrowed { slot } = n.body
             {
-                n.queued = false;
-                return Some(slot);
+                n.unqueue();
+                return Some((slot, self.nodes.word(self.executor, i)));
             }
         }
         None
@@ -462,7 +426,7 @@ impl Sched {
     pub(crate) fn wake(&mut self, mut word: Word) -> Option<Waker> {
         loop {
             let n = self.node(word)?;
-            if std::mem::replace(&mut n.queued, true) {
+            if !n.queue() {
                 return None;
             }
             let hub = n.hub;
