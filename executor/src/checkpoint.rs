@@ -70,13 +70,18 @@ impl Wait {
     }
 
     /// Starts over: the next poll is a first one.
+    #[inline]
     pub(crate) fn leave(&mut self) {
         self.begun = false;
         if let Some(key) = self.parked.take() {
-            // A forked child's tree is another one; the inherited key means nothing there.
-            if self.epoch == runtime::epoch() {
-                runtime::unpark(key);
-            }
+            self.unpark(key);
+        }
+    }
+
+    fn unpark(&self, key: WaiterKey) {
+        // A forked child's tree is another one; the inherited key means nothing there.
+        if self.epoch == runtime::epoch() {
+            runtime::unpark(key);
         }
     }
 }

@@ -195,7 +195,12 @@ impl<D: Driver, F: Future> Hosted<D, F> {
         let waker = cx.waker().clone();
         let before = self.bell.lock().unwrap_or_else(PoisonError::into_inner).replace(waker);
         drop(before);
-        let before = runtime::with(|rt| rt.sched.borrow_mut().set_host(None));
+        let before = runtime::with(|rt| {
+            if rt.is_active() {
+                rt.inbox().awake();
+            }
+            rt.sched.borrow_mut().set_host(None)
+        });
         drop(before);
     }
 
@@ -217,8 +222,12 @@ impl<D: Driver, F: Future> Hosted<D, F> {
         }
         // Cloned outside: a waker of the host may do anything.
         let waker = Some(cx.waker().clone());
-        let before = runtime::with(|rt| rt.sched.borrow_mut().set_host(waker));
+        let (before, sleeps) =
+            runtime::with(|rt| (rt.sched.borrow_mut().set_host(waker), rt.inbox().sleep()));
         drop(before);
+        if !sleeps {
+            cx.waker().wake_by_ref();
+        }
     }
 
     fn readable(&mut self, cx: &mut Context<'_>) -> bool {

@@ -311,14 +311,19 @@ pub(crate) fn ask_reactor(timeout: Option<Duration>) -> usize {
     if timeout == Some(Duration::ZERO) && !runtime::with(Runtime::has_reactor) {
         return 0;
     }
-    let mut woken = Vec::new();
+    let mut woken = runtime::with(|rt| rt.woken.take());
     let seen = runtime::with(|rt| {
-        // The bell has to hang before the last look at the inbox: see `reactor::notify`.
+        // The bell has to hang before anybody sleeps: see `reactor::notify`.
         rt.reactor(|_| ())?;
-        let timeout = if rt.inbox().has_mail() { Some(Duration::ZERO) } else { timeout };
-        rt.reactor(|r| r.turn(timeout, &mut woken))?
+        let inbox = rt.inbox();
+        let waits = timeout != Some(Duration::ZERO) && inbox.sleep();
+        let timeout = if waits { timeout } else { Some(Duration::ZERO) };
+        let seen = rt.reactor(|r| r.turn(timeout, &mut woken))?;
+        inbox.awake();
+        seen
     });
-    runtime::wake_each(woken);
+    runtime::wake_each(woken.drain(..));
+    runtime::with(|rt| rt.woken.replace(woken));
     seen.unwrap_or_else(|e| panic!("the reactor failed: {e}; is the process out of file descriptors?"))
 }
 
@@ -327,10 +332,11 @@ pub(crate) fn drain_inbox() {
     if !inbox.has_mail() {
         return;
     }
-    let mut words = Vec::new();
+    let mut words = runtime::with(|rt| rt.words.take());
     inbox.drain(&mut words);
     // Words of this thread: only a foreign executor that polls one of our nurseries has a waker to be woken.
     runtime::wake_each(
-        words.into_iter().filter_map(|bits| runtime::with(|rt| rt.wake_word(Word::from_bits(bits)))),
+        words.drain(..).filter_map(|bits| runtime::with(|rt| rt.wake_word(Word::from_bits(bits)))),
     );
+    runtime::with(|rt| rt.words.replace(words));
 }

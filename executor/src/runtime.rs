@@ -96,6 +96,9 @@ pub(crate) struct Runtime {
     inbox: RefCell<Option<Arc<Inbox>>>,
     pub(crate) jobs: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     pub(crate) idle: RefCell<Vec<Waker>>,
+    /// Whom the reactor and other threads wake: kept for their memory.
+    pub(crate) woken: RefCell<Vec<Waker>>,
+    pub(crate) words: RefCell<Vec<u64>>,
     scope: Cell<ScopeId>,
     /// Is no scope cancelled?
     quiet: Cell<bool>,
@@ -134,6 +137,8 @@ impl Runtime {
             inbox: RefCell::new(None),
             jobs: RefCell::new(VecDeque::new()),
             idle: RefCell::new(Vec::new()),
+            woken: RefCell::new(Vec::new()),
+            words: RefCell::new(Vec::new()),
             scope: Cell::new(ScopeId::NONE),
             quiet: Cell::new(true),
             task: Cell::new(None),
@@ -275,6 +280,7 @@ impl Runtime {
         std::mem::forget(self.inbox.replace(None));
         std::mem::forget(self.jobs.replace(VecDeque::new()));
         std::mem::forget(self.idle.replace(Vec::new()));
+        std::mem::forget(self.woken.replace(Vec::new()));
         std::mem::forget(self.system_panic.replace(None));
         std::mem::forget(self.local.replace(None));
         std::mem::forget(self.locals.replace(None));

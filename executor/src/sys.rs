@@ -209,6 +209,19 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(u
     Ok((n as usize, fds))
 }
 
+/// Receives bytes, and closes the descriptors that came with them. Says as well whether something did: then a stream may
+/// have more, although it gave less than there was room for.
+pub(crate) fn receive_bytes(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, bool)> {
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut message = empty_message(&raw mut part, 1);
+    // SAFETY: `message` points to one iovec over `bytes`, alive, and to no control buffer.
+    let n = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+    if n < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((n as usize, message.msg_flags & libc::MSG_CTRUNC != 0))
+}
+
 fn empty_message(parts: *mut libc::iovec, count: usize) -> libc::msghdr {
     // SAFETY: a msghdr is plain data, for which all zeroes is a valid value: no name, no buffers.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };

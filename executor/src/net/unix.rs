@@ -121,7 +121,17 @@ impl UnixStream {
     /// If it belongs to another run.
     #[track_caller]
     pub fn read(&self, bytes: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.fd.io(Direction::Read, |mut s| s.read(bytes))
+        self.fd.io(Direction::Read, |s| self.receive(s, bytes))
+    }
+
+    /// What is there now. A stream that gives less than there was room for has no more, unless something came with the
+    /// bytes: saves the call that would only say so.
+    fn receive(&self, socket: &net::UnixStream, bytes: &mut [u8]) -> io::Result<usize> {
+        let (n, came_along) = sys::receive_bytes(socket.as_fd(), bytes)?;
+        if n < bytes.len() && !came_along {
+            self.fd.clear_readable_after_short_read();
+        }
+        Ok(n)
     }
 
     /// Writes as much as there is room for, at least one byte; says how much.

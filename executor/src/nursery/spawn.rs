@@ -38,6 +38,16 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// If the nursery has ended (only a destructor can see that).
     #[track_caller]
     pub fn spawn(&'s self, fut: impl Future<Output = Result<(), E>> + 's) {
+        self.spawn_in(None, Box::pin(fut));
+    }
+
+    /// The same for a child that is boxed already: it is not put into a second box.
+    ///
+    /// # Panics
+    ///
+    /// If the nursery has ended (only a destructor can see that).
+    #[track_caller]
+    pub fn spawn_boxed(&'s self, fut: Pin<Box<dyn Future<Output = Result<(), E>> + 's>>) {
         self.spawn_in(None, fut);
     }
 
@@ -46,14 +56,14 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     pub(super) fn spawn_in(
         &'s self,
         own: Option<Rc<OwnScope>>,
-        fut: impl Future<Output = Result<(), E>> + 's,
+        fut: Pin<Box<dyn Future<Output = Result<(), E>> + 's>>,
     ) {
         self.core.require_open();
         // SAFETY: Borrowed Child. The future goes into `self.slots` and nowhere else; `slots` is in the frame of the
         // nursery's future, whose type carries 's; `poll_child`, called from that future's poll only, is the only
         // code that polls it; `TearDown`, in the same frame, drops it before the frame ends. If the frame is
         // leaked, so is the child: a waker holds a number, not a pointer.
-        let child = unsafe { raw::erase(inheriting(Box::pin(fut))) };
+        let child = unsafe { raw::erase(inheriting(fut)) };
         let mut slots = self.slots.borrow_mut();
         let slot = slots.next();
         let (node, foreign) = runtime::with(|rt| {

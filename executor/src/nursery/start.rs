@@ -253,7 +253,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         let early = Rc::new(Cell::new(None));
         let guard = ChildGuard { cell: Rc::clone(&cell), early: Rc::clone(&early) };
         let starter = StarterGuard(Rc::clone(&cell));
-        self.spawn_in(Some(scope), drive(guard, child));
+        self.spawn_in(Some(scope), Box::pin(drive(guard, child)));
         let answer = poll_fn(|cx| {
             let mut phase = cell.phase.borrow_mut();
             match &mut *phase {

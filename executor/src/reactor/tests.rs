@@ -132,6 +132,7 @@ fn a_ring_ends_a_wait_each_time() {
         let inbox = Inbox::new();
         r.hang_bell(&inbox);
         for word in 0..3 {
+            assert!(inbox.sleep());
             inbox.push(word);
             let seen = r.turn(None, &mut Vec::new()).unwrap();
             assert_eq!((seen, inbox.has_mail()), (1, true));
@@ -139,6 +140,22 @@ fn a_ring_ends_a_wait_each_time() {
             inbox.drain(&mut got);
             assert_eq!((got, inbox.has_mail()), (vec![word], false));
         }
+    });
+}
+
+#[test]
+fn nobody_rings_for_an_owner_that_is_awake() {
+    with_reactor(|r| {
+        let inbox = Inbox::new();
+        r.hang_bell(&inbox);
+        inbox.push(1);
+        assert_eq!(r.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap(), 0);
+        assert!(!inbox.sleep(), "there is mail: it is not to wait");
+        inbox.drain(&mut Vec::new());
+        assert!(inbox.sleep());
+        inbox.awake();
+        inbox.push(2);
+        assert_eq!(r.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap(), 0);
     });
 }
 
@@ -153,8 +170,9 @@ fn words_of_another_thread_arrive_in_order() {
         };
         let mut got = Vec::new();
         while got.len() < 10_000 {
-            if !inbox.has_mail() {
+            if !inbox.has_mail() && inbox.sleep() {
                 r.turn(None, &mut Vec::new()).unwrap();
+                inbox.awake();
             }
             inbox.drain(&mut got);
         }

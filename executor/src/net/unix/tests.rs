@@ -1,11 +1,13 @@
 //! The promises of `UnixStream`, one test each.
 
 use super::*;
-use crate::{CancelScope, Cancelled, Failure, check, checkpoint, nursery, run, stats};
+use crate::{CancelScope, Cancelled, Failure, check, checkpoint, move_on_after, nursery, run, stats};
 use std::cell::Cell;
 use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 /// Fills the buffer until a write would wait.
 fn fill(s: &UnixStream) -> usize {
@@ -331,4 +333,43 @@ fn reads_and_writes_that_never_wait_still_let_others_run() {
     });
     r.unwrap();
     assert!(others.get() > 10 && longest.get() <= 64, "{} turns, {} in a row", others.get(), longest.get());
+}
+
+/// A read that discards descriptors stops behind them: what is less than there was room for is then not all there was.
+#[test]
+fn a_short_read_that_discards_descriptors_does_not_hide_what_comes_after() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        let (reader, _writer) = io::pipe()?;
+        assert_eq!(a.send_fds(b"one", &[reader.as_fd()]).await?, 3);
+        a.write_all(b"two").await?;
+        let mut bytes = [0; 64];
+        assert_eq!(b.read(&mut bytes).await?, 3, "a receive stops behind descriptors");
+        let next: io::Result<Option<usize>> =
+            move_on_after(Duration::from_secs(10), async |_| b.read(&mut bytes).await).await;
+        assert_eq!(next?, Some(3), "and nothing has to happen for the rest");
+        Ok(())
+    });
+    r.unwrap();
+}
+
+/// One call for each read: a short one says that nothing is left, and what comes later is an event of its own.
+#[test]
+fn a_short_read_is_not_followed_by_a_call_that_would_block() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        let mut bytes = [0; 64];
+        for _ in 0..100 {
+            a.write_all(b"x").await?;
+            assert_eq!(b.read(&mut bytes).await?, 1);
+            let mut readable = std::pin::pin!(b.fd.readable());
+            let polled = readable.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "nothing is left, and nobody had to ask");
+        }
+        drop(a);
+        assert_eq!(b.read(&mut bytes).await?, 0, "the end is readable, and stays so");
+        assert_eq!(b.read(&mut bytes).await?, 0);
+        Ok(())
+    });
+    r.unwrap();
 }
