@@ -13,7 +13,8 @@
 //! With `--backend fork` an actor is a closure in a copy of its parent's memory, with `--backend exec` the endpoint [`GROW`]
 //! in this program begun anew.
 //!
-//! With `--deaf` the leaves do not heed a cancellation: their parents have to kill them when `--deadline` is over.
+//! With `--deaf` the leaves do not heed a cancellation: their parents have to kill them when `--deadline` is over. With
+//! `--panic` the root panics when it is cancelled, and comes home all the same.
 
 use pleach::{
     Actor, Backend, Config, Context, Endpoint, Error, Event, Program, Start, actors, shielded, sleep_forever,
@@ -33,13 +34,13 @@ struct Shape {
     depth: u32,
     exec: bool,
     deaf: bool,
+    panic: bool,
 }
 
 /// An actor of the tree, so many levels above the leaves.
 const GROW: Endpoint<(Shape, u32), ()> = Endpoint::new("idle_tree.grow");
 
-const USAGE: &str =
-    "usage: idle_tree [--breadth B] [--depth D] [--backend fork|exec] [--deadline SECONDS] [--deaf]";
+const USAGE: &str = "usage: idle_tree [--breadth B] [--depth D] [--backend fork|exec] [--deadline SECONDS] [--deaf] [--panic]";
 
 fn main() -> ExitCode {
     let (shape, deadline) = match options() {
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
             plant(an, shape, shape.depth);
             let waited = sleep_forever().await;
             let _ = say("ending");
+            assert!(!shape.panic, "as --panic asks for");
             never(waited?)
         })
         .await;
@@ -92,7 +94,7 @@ fn never(nothing: Infallible) -> Result<(), Error> {
 
 fn options() -> Result<(Shape, Duration), lexopt::Error> {
     use lexopt::prelude::*;
-    let mut s = Shape { breadth: 2, depth: 2, exec: false, deaf: false };
+    let mut s = Shape { breadth: 2, depth: 2, exec: false, deaf: false, panic: false };
     let mut deadline = Duration::from_secs(5);
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
@@ -110,6 +112,7 @@ fn options() -> Result<(Shape, Duration), lexopt::Error> {
                 }
             }
             Long("deaf") => s.deaf = true,
+            Long("panic") => s.panic = true,
             _ => return Err(arg.unexpected()),
         }
     }

@@ -23,6 +23,8 @@ pleach::test_main!(
     many_calls_are_under_way_at_once_and_end_in_any_order,
     a_cancelled_call_has_ended_at_the_actor_when_it_returns,
     a_value_that_was_ready_wins_over_the_cancel,
+    a_value_that_does_not_fit_is_the_calls_error_and_the_actor_lives,
+    a_portal_in_a_forked_child_is_stale,
     a_dropped_call_is_stopped_at_the_actor,
     the_error_of_a_dropped_call_is_told_to_observers,
     a_call_to_a_deaf_endpoint_is_given_up_at_the_limit,
@@ -58,6 +60,7 @@ const DIE: Endpoint<i32, ()> = Endpoint::new("die");
 const CONFIG: Endpoint<bool, Vec<String>> = Endpoint::new("config");
 const SURROUNDINGS: Endpoint<(), Surroundings> = Endpoint::new("surroundings");
 const COMMAND: Endpoint<(), String> = Endpoint::new("command");
+const ZEROES: Endpoint<usize, Vec<u8>> = Endpoint::new("zeroes");
 const UNKNOWN: Endpoint<(), ()> = Endpoint::new("unknown");
 
 /// Both, side by side.
@@ -76,6 +79,7 @@ fn program() -> Program {
         .endpoint(ECHO, async |_, bytes| Ok(bytes))
         .endpoint(TREE, async |context, (levels, leaves_may)| tree(context, levels, leaves_may).await)
         .endpoint(GIVEN, given)
+        .endpoint(ZEROES, async |_, n| Ok(vec![0; n]))
         .endpoint(PIDS, async |_, n| Ok(vec![n, std::process::id()]))
         .endpoint(CONFIG, async |_, forks| configs(forks).await)
         .endpoint(SURROUNDINGS, async |_, ()| surroundings())
@@ -334,6 +338,48 @@ fn a_value_that_was_ready_wins_over_the_cancel() {
                 assert_eq!(portal.call(DOUBLE, turns).await?, 2 * turns, "the next one is not disturbed");
             }
             assert_eq!((portal.statistics().open_calls, portal.statistics().late_answers), (0, 0));
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+/// Found out at the actor, when its endpoint has done its work: the caller hears why, and nobody else.
+fn a_value_that_does_not_fit_is_the_calls_error_and_the_actor_lives() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend).config(Config::default().frame(64 << 10))).await?;
+            let e = portal.call(ZEROES, 65 << 10).await.expect_err("over the limit of a frame");
+            assert!(
+                matches!(e.kind(), ErrorKind::Protocol) && e.message().contains("the value does not fit"),
+                "{e}"
+            );
+            assert!(e.to_string().contains(portal.id().path()), "whose value: {e}");
+            assert_eq!(portal.call(ZEROES, 60 << 10).await?.len(), 60 << 10);
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+/// A portal belongs to the process that spawned the actor; a copy in a forked child can do nothing with it.
+fn a_portal_in_a_forked_child_is_stale() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let copy = portal.clone();
+            let tries = an.fork("tries", (), async move |_, ()| {
+                let e = copy.call(DOUBLE, 1).await.expect_err("it is not this process's");
+                let ended = copy.ended().await.expect_err("nor is this");
+                copy.cancel();
+                Ok([e, ended].map(|e| (matches!(e.kind(), ErrorKind::StaleHandle), e.message().to_owned())))
+            });
+            for (stale, text) in tries.result().await? {
+                assert!(stale, "{text}");
+            }
+            assert_eq!(portal.call(DOUBLE, 4).await?, 8, "the child has disturbed nobody");
             an.cancel();
             Ok(())
         })

@@ -16,12 +16,9 @@ use pleach::test_main::expect_strays_gone;
 use pleach_spawn::Signal;
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
-use support::{
-    Busy, GUARD, Run, assert_nothing_left, below, command, has_ties, runs, send, until_state, wait,
-};
+use support::{Busy, GUARD, Run, assert_nothing_left, below, command, has_ties, runs, send, until_state};
 
 pleach::test_main!(
     #[limit(3600)]
@@ -256,20 +253,14 @@ fn a_root_outlives_what_an_actor_leaves_that_is_killed_while_it_grows() {
 
 fn a_root_that_panics_outlives_its_tree() {
     for _ in 0..runs(3) {
-        pleach::test_main::adopt_strays().expect("a process may become a subreaper");
-        let mut command = command("idle_tree", "--breadth 1 --depth 3 --deadline 60 --deaf");
-        let mut root =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it can be started");
-        let mut lines = BufReader::new(root.stdout.take().expect("it is piped")).lines();
-        let mut line = || lines.next().expect("the tree comes up").expect("a pipe can be read");
-        let pid = pid_of(&line());
-        while line() != "up" {}
-        // Nobody reads from here on: when the actor's death ends the wait of the root, it panics at its next word.
-        drop(lines);
+        let mut run = Run::start(command("idle_tree", "--breadth 1 --depth 3 --deadline 60 --deaf --panic"));
+        let pid = pid_of(&run.line().expect("the tree comes up"));
+        run.wait_for("up");
         send(pid, Signal::KILL).expect("it lives");
-        let status = wait(&mut root);
+        let ended = run.finish();
+        assert_eq!(ended.status.code(), Some(101), "{ended:?}");
+        assert!(ended.stderr.contains("as --panic asks for"), "{ended:?}");
         assert_nothing_left();
-        assert_eq!(status.code(), Some(101));
     }
 }
 
