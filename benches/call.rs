@@ -22,7 +22,6 @@ mod raw;
 mod table;
 
 #[path = "support/allocations.rs"]
-#[expect(dead_code, reason = "a call is asked for its allocations only")]
 mod allocations;
 #[path = "tree/stats.rs"]
 #[expect(dead_code, reason = "the table of this bench is its own")]

@@ -1,82 +1,138 @@
 //! Our columns: children that borrow and live in the nursery's future, and static ones that lie flat in the executor.
 
-use crate::leaf::{Waiter, Yields, all_parked, ran};
-use crate::support::now;
-use pleach_executor::{Cancelled, nursery, run, sleep_forever};
+use crate::contender::{Channels, Contender, Streams, Timers};
+use crate::support::clock::Stopwatch;
+use crate::work::{Boxed, Waiter, all_parked};
+use pleach_executor::fd::AsyncFd;
+use pleach_executor::sync::channel::{self, Receiver, Sender};
+use pleach_executor::{CancelScope, Cancelled, net, nursery, run, sleep, sleep_forever};
 use std::future::Future;
-use std::pin::Pin;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 type Result<T = ()> = std::result::Result<T, Cancelled>;
-type Boxed = Pin<Box<dyn Future<Output = Result>>>;
 
-async fn child(yields: u64) -> Result {
-    Yields::new(yields).await;
-    ran();
-    Ok(())
-}
+/// Children that may borrow.
+#[derive(Debug)]
+pub(crate) struct Borrowed;
 
-pub(crate) fn borrowed_groups(groups: u64, children: u64, yields: u64, after_each: &dyn Fn()) {
-    run(async {
-        for _ in 0..groups {
-            let joined: Result = nursery(async |n| {
-                (0..children).for_each(|_| n.spawn(child(yields)));
-                Ok(())
-            })
-            .await;
-            joined.expect("no child fails");
-            after_each();
-        }
-    });
-}
+/// `'static` children.
+#[derive(Debug)]
+pub(crate) struct Static;
 
-pub(crate) fn static_groups(groups: u64, children: u64, yields: u64, after_each: &dyn Fn()) {
-    run(async {
-        for _ in 0..groups {
-            let joined: Result = nursery(async |n| {
-                (0..children).for_each(|_| n.spawn_static(child(yields)));
-                Ok(())
-            })
-            .await;
-            joined.expect("no child fails");
-            after_each();
-        }
-    });
-}
+impl Contender for Borrowed {
+    const NAME: &'static str = "pleach";
+    type Out = Result;
 
-fn borrowed(depth: u64, wakes: u64) -> Boxed {
-    Box::pin(async move {
-        if depth == 0 {
-            return child(wakes).await;
-        }
-        nursery(async |n| {
-            n.spawn(borrowed(depth - 1, wakes));
+    fn run<T>(main: impl Future<Output = T>) -> T {
+        run(main)
+    }
+
+    async fn group<F: Future<Output = Result> + 'static>(children: impl Iterator<Item = F>) {
+        let joined: Result = nursery(async |n| {
+            children.for_each(|child| n.spawn(child));
             Ok(())
         })
-        .await
-    })
+        .await;
+        joined.expect("no child fails");
+    }
 }
 
-fn flat(depth: u64, wakes: u64) -> Boxed {
-    Box::pin(async move {
-        if depth == 0 {
-            return child(wakes).await;
-        }
-        nursery(async |n| {
-            n.spawn_static(flat(depth - 1, wakes));
+impl Contender for Static {
+    const NAME: &'static str = "pleach, static";
+    type Out = Result;
+
+    fn run<T>(main: impl Future<Output = T>) -> T {
+        run(main)
+    }
+
+    async fn group<F: Future<Output = Result> + 'static>(children: impl Iterator<Item = F>) {
+        let joined: Result = nursery(async |n| {
+            children.for_each(|child| n.spawn_static(child));
             Ok(())
         })
-        .await
-    })
+        .await;
+        joined.expect("no child fails");
+    }
 }
 
-pub(crate) fn borrowed_nest(depth: u64, wakes: u64) {
-    run(borrowed(depth, wakes)).expect("the leaf does not fail");
+macro_rules! ours {
+    ($C:ty) => {
+        impl Timers for $C {
+            async fn sleep(d: Duration) {
+                sleep(d).await.expect("nobody cancels it");
+            }
+
+            async fn limited(d: Duration) {
+                let left: Result<Option<()>> = CancelScope::new().timeout(d).run(async |_| Ok(())).await;
+                assert_eq!(left.expect("nobody cancels it"), Some(()));
+            }
+        }
+
+        impl Channels for $C {
+            type Tx = Sender<u64>;
+            type Rx = Receiver<u64>;
+
+            fn channel(capacity: usize) -> (Self::Tx, Self::Rx) {
+                channel::bounded(capacity)
+            }
+
+            async fn send(tx: &mut Self::Tx, item: u64) {
+                tx.send(item).await.expect("nobody cancels it").expect("the receiver is there");
+            }
+
+            async fn receive(rx: &mut Self::Rx) -> u64 {
+                rx.receive().await.expect("nobody cancels it").expect("a sender is there")
+            }
+        }
+
+        impl Streams<UnixStream> for $C {
+            type Stream = net::UnixStream;
+
+            fn open(socket: UnixStream) -> Self::Stream {
+                net::UnixStream::from_std(socket).expect("a socket can be watched")
+            }
+
+            async fn read(stream: &mut Self::Stream, mut buffer: Vec<u8>) -> (usize, Vec<u8>) {
+                let n = stream.read(&mut buffer).await.expect("a connected socket");
+                (n, buffer)
+            }
+
+            async fn write_all(stream: &mut Self::Stream, buffer: Vec<u8>, n: usize) -> Vec<u8> {
+                stream.write_all(&buffer[..n]).await.expect("the peer reads");
+                buffer
+            }
+        }
+
+        /// The any-descriptor type, until there is a TCP stream of ours.
+        impl Streams<TcpStream> for $C {
+            type Stream = AsyncFd<TcpStream>;
+
+            fn open(socket: TcpStream) -> Self::Stream {
+                AsyncFd::nonblocking(socket).expect("a socket can be watched")
+            }
+
+            async fn read(stream: &mut Self::Stream, mut buffer: Vec<u8>) -> (usize, Vec<u8>) {
+                let n = stream.read_with(|mut s| s.read(&mut buffer)).await.expect("a connected socket");
+                (n, buffer)
+            }
+
+            async fn write_all(stream: &mut Self::Stream, buffer: Vec<u8>, n: usize) -> Vec<u8> {
+                let mut left = &buffer[..n];
+                while !left.is_empty() {
+                    let written = stream.write_with(|mut s| s.write(left)).await.expect("the peer reads");
+                    left = &left[written..];
+                }
+                buffer
+            }
+        }
+    };
 }
 
-pub(crate) fn static_nest(depth: u64, wakes: u64) {
-    run(flat(depth, wakes)).expect("the leaf does not fail");
-}
+ours!(Borrowed);
+ours!(Static);
 
 /// Waits until it is cancelled, and hands the cancellation back as our children do.
 async fn waiter() -> Result {
@@ -86,18 +142,30 @@ async fn waiter() -> Result {
     Err(cancelled)
 }
 
+pub(crate) fn boxed_waiter(i: u64) -> Boxed<Result> {
+    if i.is_multiple_of(2) {
+        return Box::pin(waiter());
+    }
+    Box::pin(async move {
+        let waiter = Waiter::park();
+        let ended = sleep_forever().await;
+        waiter.told();
+        ended.map(|never| match never {})
+    })
+}
+
 pub(crate) fn cancel_borrowed(waiters: u64) -> Duration {
     run(async {
-        let mut start = now();
+        let mut start = None;
         let joined: Result = nursery(async |n| {
-            (0..waiters).for_each(|_| n.spawn(waiter()));
+            (0..waiters).for_each(|i| n.spawn(boxed_waiter(i)));
             all_parked(waiters).await;
-            start = now();
+            start = Some(Stopwatch::cpu());
             n.cancel();
             Ok(())
         })
         .await;
-        let took = start.elapsed();
+        let took = start.expect("the body ran").elapsed();
         joined.expect("the nursery absorbs its own cancellation");
         took
     })
@@ -105,16 +173,16 @@ pub(crate) fn cancel_borrowed(waiters: u64) -> Duration {
 
 pub(crate) fn cancel_static(waiters: u64) -> Duration {
     run(async {
-        let mut start = now();
+        let mut start = None;
         let joined: Result = nursery(async |n| {
-            (0..waiters).for_each(|_| n.spawn_static(waiter()));
+            (0..waiters).for_each(|i| n.spawn_static(boxed_waiter(i)));
             all_parked(waiters).await;
-            start = now();
+            start = Some(Stopwatch::cpu());
             n.cancel();
             Ok(())
         })
         .await;
-        let took = start.elapsed();
+        let took = start.expect("the body ran").elapsed();
         joined.expect("the nursery absorbs its own cancellation");
         took
     })

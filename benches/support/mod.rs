@@ -1,110 +1,93 @@
-//! Measuring: columns interleaved round by round, medians with their spread, ratios to our column.
+//! Measuring: a process for every case and round, contenders in turns, medians, and the bars.
 //!
 //! ```text
-//!   warm-up: A B C │ round 1: B C A │ round 2: C A B │ … ─► per column: samples ─► stats ─► report
-//!                                                            options say: how many rounds, which rows, which form
+//!   round 1: A B C │ round 2: B C A │ … ─► per column: samples ─► stats ─► report, judged by the question's bars
+//!            └─ case.rs: each letter is a process
 //! ```
 //!
-//! * `mod.rs`: columns, and the loop that times them. `stats.rs`: what samples say. `report.rs`: table and JSON.
+//! * `mod.rs`: the loop over questions. `question.rs`: columns, rows, bars. `stats.rs`: what samples say.
+//! * `case.rs`: a case in its own process. `clock.rs`: the clocks. `report.rs`: table and JSON.
 //! * `options.rs`: the command line. `allocations.rs`: an allocator that counts.
 //!
 //! Rules:
 //! * A figure on a shared machine is a ratio against a peer of the same run; the nanoseconds are only there to divide.
 //! * Every repetition asserts its answer: a bench that does not do the work measures nothing.
-//! * Only [`now`] reads the clock.
 
 pub(crate) mod allocations;
+pub(crate) mod case;
+pub(crate) mod clock;
 pub(crate) mod options;
+pub(crate) mod question;
 pub(crate) mod report;
 pub(crate) mod stats;
 
+use case::Outcome;
 use options::Options;
-use report::{Line, Ratio};
+use question::{Answer, Column, Question, Standing, judge};
 use stats::{Summary, rotated};
-use std::fmt;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
 /// Rounds of a full run, unless `--rounds` says otherwise.
-pub(crate) const FULL_ROUNDS: usize = 15;
+const FULL_ROUNDS: usize = 7;
 
-/// What one repetition did, and how long the part that counts took.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    /// Children, wakes, messages: what the row's unit is "per".
-    pub(crate) units: u64,
-    pub(crate) took: Duration,
-}
-
-/// One way to do the work of a row.
-pub(crate) struct Column<'a> {
-    name: &'static str,
-    work: Box<dyn FnMut() -> Sample + 'a>,
-    samples: Vec<f64>,
-}
-
-impl fmt::Debug for Column<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Column")
-            .field("name", &self.name)
-            .field("samples", &self.samples)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'a> Column<'a> {
-    /// A column of which all counts: `work` does it once and says how many units it did.
-    pub(crate) fn new(name: &'static str, mut work: impl FnMut() -> u64 + 'a) -> Self {
-        Self::timed(name, move || {
-            let start = now();
-            let units = work();
-            Sample { units, took: start.elapsed() }
-        })
-    }
-
-    /// A column that prepares something, and times only what comes after.
-    pub(crate) fn timed(name: &'static str, work: impl FnMut() -> Sample + 'a) -> Self {
-        Column { name, work: Box::new(work), samples: Vec::new() }
-    }
-
-    fn run(&mut self) -> f64 {
-        let sample = (self.work)();
-        sample.took.as_nanos() as f64 / sample.units as f64
-    }
-}
-
-/// Real time, also for a bench that times a part of itself.
-#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
-/// Runs all columns `rounds` times, in rotated order, and prints a line for each, with its ratio to the first.
-///
-/// `unit` is nanoseconds per something.
-pub(crate) fn compare(row: &str, unit: &str, rounds: usize, columns: Vec<Column<'_>>) {
-    measure(row, unit, rounds, columns, Ratio::ToFirst);
-}
-
-/// The same for columns that are not alternatives to each other.
-pub(crate) fn list(row: &str, unit: &str, rounds: usize, columns: Vec<Column<'_>>) {
-    measure(row, unit, rounds, columns, Ratio::None);
-}
-
-fn measure(row: &str, unit: &str, rounds: usize, mut columns: Vec<Column<'_>>, ratio: Ratio) {
+/// Asks every question that the command line wants, and shows the answers.
+pub(crate) fn ask(name: &str, questions: &[Question]) {
     let options = Options::from_args();
-    if !options.wants(row) {
-        return;
-    }
-    for column in &mut columns {
-        column.run();
-    }
-    for round in 0..rounds {
-        for i in rotated(columns.len(), round) {
-            let value = columns[i].run();
-            columns[i].samples.push(value);
+    let rounds = options.rounds(FULL_ROUNDS);
+    let (mut json, mut verdicts, mut medians) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for question in questions.iter().filter(|q| options.wants(&q.name)) {
+        let answers = answers(question, &options, rounds);
+        report::print_table(question, &answers);
+        for row in &question.rows {
+            let Some(ours) = answers.iter().find(|a| a.column.contender == row.ours) else { continue };
+            medians.insert(row.scenario.as_str(), ours.figures.median);
+            json.extend(report::json(question, row, &answers));
+            for bar in &row.bars {
+                let verdict = judge(*bar, ours.figures.median, &answers, |of| medians.get(of).copied());
+                let line = report::verdict_line(row, &verdict);
+                println!("  {line}");
+                verdicts.push(line);
+            }
         }
     }
-    let lines: Vec<Line> =
-        columns.iter().map(|c| Line { name: c.name, figures: Summary::of(&c.samples) }).collect();
-    report::print(options.json, row, unit, &lines, ratio);
+    if options.full {
+        println!("\nall bars, {rounds} rounds");
+        verdicts.iter().for_each(|line| println!("  {line}"));
+        report::write_json(name, &json);
+    }
+}
+
+/// In the process of a case: does its work and says what it measured.
+///
+/// # Panics
+///
+/// If there is no such case.
+pub(crate) fn answer_case(questions: &[Question], question: &str, column: &str, full: bool) -> ! {
+    let question = questions.iter().find(|q| q.name == question).expect("the parent names a question");
+    let column = question.columns.iter().find(|c| c.contender == column).expect("the parent names a column");
+    case::answer(|| column.measure(full))
+}
+
+/// Runs the columns of a question in turns, and says which could not run.
+fn answers<'a>(question: &'a Question, options: &Options, rounds: usize) -> Vec<Answer<'a>> {
+    let wanted = |c: &&Column| c.standing == Standing::Ours || options.wants_column(c.contender);
+    let columns: Vec<&Column> = question.columns.iter().filter(wanted).collect();
+    let mut samples = vec![Vec::new(); columns.len()];
+    let mut skipped = vec![false; columns.len()];
+    for round in 0..rounds {
+        for i in rotated(columns.len(), round) {
+            if skipped[i] {
+                continue;
+            }
+            match case::measure(&question.name, columns[i].contender, options.full) {
+                Outcome::Value(value) => samples[i].push(value),
+                Outcome::Skipped(why) => {
+                    skipped[i] = true;
+                    println!("{}, {}: skipped: {why}", question.title, columns[i].contender);
+                }
+            }
+        }
+    }
+    let ran = columns.into_iter().zip(samples).filter(|(_, samples)| !samples.is_empty());
+    ran.map(|(column, samples)| Answer { column, figures: Summary::of(&samples) }).collect()
 }

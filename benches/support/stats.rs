@@ -1,10 +1,10 @@
 //! What a column's samples say: pure arithmetic, tested by `benches/harness.rs`.
 //!
 //! ```text
-//!   samples, in any order ─► sorted once ─► Summary { median, min, p10, p90 }
+//!   samples, in any order ─► sorted once ─► Summary { median, min, max, rounds }
 //! ```
 //!
-//! Rules: no clock, no output. A quantile is one of the samples, never a mixture of two, so that it was really seen.
+//! Rules: no clock, no output. A median is one of the samples, never a mixture of two, so that it was really seen.
 
 /// What is reported of a column, in the unit of its samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,10 +13,10 @@ pub(crate) struct Summary {
     pub(crate) median: f64,
     /// The luckiest sample.
     pub(crate) min: f64,
-    /// A tenth of the samples is below: with `p90` the spread.
-    pub(crate) p10: f64,
-    /// A tenth of the samples is above.
-    pub(crate) p90: f64,
+    /// The unluckiest.
+    pub(crate) max: f64,
+    /// How many samples there are.
+    pub(crate) rounds: usize,
 }
 
 impl Summary {
@@ -30,18 +30,9 @@ impl Summary {
         assert!(samples.iter().all(|s| s.is_finite()), "a sample that is not a number: {samples:?}");
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
-        Summary {
-            median: quantile(&sorted, 0.5),
-            min: sorted[0],
-            p10: quantile(&sorted, 0.1),
-            p90: quantile(&sorted, 0.9),
-        }
+        let last = sorted.len() - 1;
+        Summary { median: sorted[last / 2], min: sorted[0], max: sorted[last], rounds: sorted.len() }
     }
-}
-
-/// The sample nearest to the place `q` (0 to 1) of `sorted`.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    sorted[((sorted.len() - 1) as f64 * q).round() as usize]
 }
 
 /// The order in which `columns` run in `round`: every column comes first, second, … equally often.

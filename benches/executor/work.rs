@@ -1,17 +1,37 @@
-//! What the children of every column are made of, and the tallies that show that they did their work.
+//! What the children of every contender do, and the tallies that show that they did it.
 //!
 //! ```text
-//!   child ─► Yields(n) ─► ran()                               spawn, yield, wake
-//!   child ─► Waiter::park() ─► pending, until it is cancelled ─► drop    cancel
+//!   child(i) ─► one of three types, in a box ─► Yields(n) ─► ran()         spawn, yield, wake
+//!   waiter   ─► Waiter::park() ─► waits, until it is told or dropped       cancel, memory
 //! ```
 //!
-//! Rules: the same for every executor, so that a difference between columns is theirs. Tallies are this thread's and
-//! cost an addition.
+//! Rules: the same for every contender, so that a difference between columns is theirs. Children are boxed and of mixed
+//! types, as in a program that starts different things in one group. Tallies are this thread's and cost an addition.
 
 use std::cell::Cell;
 use std::future::Future;
+use std::hint::black_box;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+/// A child as all contenders get it.
+pub(crate) type Boxed<O> = Pin<Box<dyn Future<Output = O>>>;
+
+/// What a child gives back: nothing at most peers, a `Result` here.
+pub(crate) trait Out: 'static {
+    /// All went well.
+    fn fine() -> Self;
+}
+
+impl Out for () {
+    fn fine() -> Self {}
+}
+
+impl<E: 'static> Out for Result<(), E> {
+    fn fine() -> Self {
+        Ok(())
+    }
+}
 
 thread_local! {
     static RAN: Cell<u64> = const { Cell::new(0) };
@@ -22,7 +42,7 @@ thread_local! {
 }
 
 /// What happened since the last call: everything is taken back to 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     /// Children that came to their end.
     pub(crate) ran: u64,
@@ -46,6 +66,56 @@ pub(crate) fn ran() {
 /// How many waiters wait now.
 pub(crate) fn parked() -> u64 {
     PARKED.get()
+}
+
+/// The `i`-th child, which wakes itself `yields` times.
+pub(crate) fn child<O: Out>(i: u64, yields: u64) -> Boxed<O> {
+    match i % 3 {
+        0 => Box::pin(plain(yields)),
+        1 => Box::pin(async move {
+            Yields::new(black_box(yields)).await;
+            ran();
+            O::fine()
+        }),
+        _ => Box::pin(async move {
+            let salt = black_box(i);
+            Yields::new(yields).await;
+            ran();
+            black_box(salt);
+            O::fine()
+        }),
+    }
+}
+
+/// The same, of one type and without a box.
+pub(crate) async fn plain<O: Out>(yields: u64) -> O {
+    Yields::new(yields).await;
+    ran();
+    O::fine()
+}
+
+/// The `i`-th child that does nothing.
+pub(crate) fn no_op<O: Out>(i: u64) -> Boxed<O> {
+    match i % 3 {
+        0 => Box::pin(plain_no_op(i)),
+        1 => Box::pin(async move {
+            black_box(&i);
+            ran();
+            O::fine()
+        }),
+        _ => Box::pin(async move {
+            ran();
+            black_box((i, i));
+            O::fine()
+        }),
+    }
+}
+
+/// The same, of one type and without a box.
+pub(crate) async fn plain_no_op<O: Out>(i: u64) -> O {
+    black_box(i);
+    ran();
+    O::fine()
 }
 
 /// Wakes itself, and is pending, `left` times.
