@@ -105,8 +105,8 @@ fn what_did_not_run_is_neither_met_nor_missed() {
 fn flat_is_a_bound_on_both_sides() {
     assert_eq!(verdict_of_ten(Bar::Flat("before", 1.2)), Some(true));
     assert_eq!(verdict_of_ten(Bar::Flat("before", 1.1)), Some(false));
-    assert_eq!(verdict_of_ten(Bar::Exactly(10.05)), Some(true));
-    assert_eq!(verdict_of_ten(Bar::Exactly(9.5)), Some(false));
+    assert_eq!(verdict_of_ten(Bar::AtMost(10.0)), Some(true));
+    assert_eq!(verdict_of_ten(Bar::AtMost(9.5)), Some(false));
 }
 
 #[test]

@@ -6,15 +6,22 @@
 //! ```
 
 use crate::contender::Contender;
-use crate::support::allocations;
-use crate::work::{Boxed, Out, Waiter, all_parked, plain};
+use crate::support::{allocations, case};
+use crate::work::{Boxed, Out, Waiter, parked, plain};
 use std::cell::Cell;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::rc::Rc;
 use tokio_util::sync::CancellationToken;
 
-fn waiters(full: bool) -> u64 {
-    if full { 1_000_000 } else { 1_000 }
+/// What the last child to park needs, which no child shall carry.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    waiters: u64,
+    resident: f64,
+}
+
+thread_local! {
+    static BEFORE: Cell<Option<Before>> = const { Cell::new(None) };
 }
 
 /// Bytes of this process that are in memory: `statm` in `proc(5)`.
@@ -24,57 +31,68 @@ fn resident_bytes() -> f64 {
     pages * 4096.0
 }
 
-/// Children of `waiter`, and one that measures once all of them wait, and ends this process.
-fn measured<C: Contender>(full: bool, waiter: impl Fn(u64) -> Boxed<C::Out>) -> f64 {
-    let n = waiters(full);
-    let before = resident_bytes();
-    let children = (0..=n).map(|i| {
-        if i < n {
-            return waiter(i);
-        }
-        let measure: Boxed<C::Out> = Box::pin(async move {
-            all_parked(n).await;
-            crate::support::case::answer(|| (resident_bytes() - before) / n as f64)
-        });
-        measure
-    });
-    C::run(C::group(children));
+/// Called by a child right before it waits. The last one measures, and ends this process.
+pub(crate) fn park() -> Waiter {
+    let waiter = Waiter::park();
+    if let Some(before) = BEFORE.get()
+        && parked() == before.waiters
+    {
+        case::answer(|| (resident_bytes() - before.resident) / before.waiters as f64);
+    }
+    waiter
+}
+
+fn measured<C: Contender, F: Future<Output = C::Out> + 'static>(
+    full: bool,
+    waiter: impl Fn(u64) -> F,
+) -> f64 {
+    let waiters = if full { 1_000_000 } else { 1_000 };
+    BEFORE.set(Some(Before { waiters, resident: resident_bytes() }));
+    C::run(C::group((0..waiters).map(waiter)));
     unreachable!("the last child ends the process")
+}
+
+/// Waits for something that no executor knows.
+async fn plain_wait<O: Out>() -> O {
+    let _waiter = park();
+    pending().await
 }
 
 /// Resident bytes a child, which waits for something that no executor knows.
 pub(crate) fn resident<C: Contender>(full: bool) -> f64 {
-    measured::<C>(full, |i| {
+    measured::<C, _>(full, |i| -> Boxed<C::Out> {
         if i.is_multiple_of(2) {
-            return Box::pin(async {
-                let _waiter = Waiter::park();
-                pending().await
-            });
+            return Box::pin(plain_wait());
         }
-        Box::pin(async move {
-            let _waiter = Waiter::park();
+        Box::pin(async {
+            let _waiter = park();
             pending::<()>().await;
             C::Out::fine()
         })
     })
 }
 
+/// The same with children of one type, which a contender boxes only if it has to.
+pub(crate) fn resident_plain<C: Contender>(full: bool) -> f64 {
+    measured::<C, _>(full, |_| plain_wait())
+}
+
 /// Resident bytes a child of ours that can be cancelled.
 pub(crate) fn resident_ours<C: Contender<Out = Result<(), pleach_executor::Cancelled>>>(full: bool) -> f64 {
-    measured::<C>(full, crate::ours::boxed_waiter)
+    measured::<C, _>(full, |_| crate::ours::waiter(park))
 }
 
 /// Resident bytes a child of a peer that can be cancelled.
 pub(crate) fn resident_token<C: Contender>(full: bool) -> f64 {
     let token = CancellationToken::new();
-    measured::<C>(full, |_| {
+    measured::<C, _>(full, |_| {
         let token = token.clone();
-        Box::pin(async move {
-            let waiter = Waiter::park();
+        async move {
+            let waiter = park();
             token.cancelled().await;
             waiter.told();
             C::Out::fine()
-        })
+        }
     })
 }
 

@@ -135,16 +135,16 @@ ours!(Borrowed);
 ours!(Static);
 
 /// Waits until it is cancelled, and hands the cancellation back as our children do.
-async fn waiter() -> Result {
-    let waiter = Waiter::park();
+pub(crate) async fn waiter(park: fn() -> Waiter) -> Result {
+    let waiter = park();
     let Err(cancelled) = sleep_forever().await;
     waiter.told();
     Err(cancelled)
 }
 
-pub(crate) fn boxed_waiter(i: u64) -> Boxed<Result> {
+fn boxed_waiter(i: u64) -> Boxed<Result> {
     if i.is_multiple_of(2) {
-        return Box::pin(waiter());
+        return Box::pin(waiter(Waiter::park));
     }
     Box::pin(async move {
         let waiter = Waiter::park();

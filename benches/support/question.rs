@@ -59,8 +59,8 @@ pub(crate) enum Bar {
     Contender(&'static str, f64),
     /// Wished for, beside the bar: at most this much of this contender.
     Goal(&'static str, f64),
-    /// This, to a tenth.
-    Exactly(f64),
+    /// At most this, to a tenth.
+    AtMost(f64),
     /// No further from our figure of that scenario, up or down, than this factor.
     Flat(&'static str, f64),
     /// Only told: the difference to our figure of that scenario, for each of so many steps.
@@ -162,10 +162,9 @@ pub(crate) fn judge(
         Bar::Goal(name, most) => {
             named(name).map_or(nothing(format!("{name} did not run")), |a| ratio(ours, a, most, "goal"))
         }
-        Bar::Exactly(wanted) => Verdict {
-            text: format!("{ours:.2}, bar exactly {wanted}"),
-            met: Some((ours - wanted).abs() < 0.1),
-        },
+        Bar::AtMost(most) => {
+            Verdict { text: format!("{ours:.2}, bar at most {most}"), met: Some(ours < most + 0.1) }
+        }
         Bar::Flat(scenario, factor) => {
             earlier(scenario).map_or(nothing(format!("{scenario} did not run")), |then| Verdict {
                 text: format!("{:.2} of {scenario}, bar within {factor:.2}", ours / then),
