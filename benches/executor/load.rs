@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   server: Load::start ─► exe --load … ─ connects ─┐
-//!   server: accepts, is ready ─ "go" on stdin ──────► rounds: each connection writes a batch, reads it back ─► "value 123"
+//!   server: accepts, is ready ─ "go" on stdin ──────► rounds: each connection writes a batch, reads it back ─► real ns, CPU ns
 //! ```
 //!
 //! Rules: one connection blocks; many wait in epoll_wait(2). Every byte that was sent came back, or it fails.
@@ -46,6 +46,15 @@ pub(crate) fn raise_descriptor_limit() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("a process may raise its soft limit");
 }
 
+/// What the clients needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    /// Nanoseconds of real time.
+    pub(crate) wall: f64,
+    /// Nanoseconds of CPU time.
+    pub(crate) cpu: f64,
+}
+
 /// The process of the clients, as the server sees it.
 #[derive(Debug)]
 pub(crate) struct Load(Child);
@@ -69,12 +78,13 @@ impl Load {
         self.0.stdin.take().expect("asked for once")
     }
 
-    /// Nanoseconds of real time from the first byte to the last.
-    pub(crate) fn finish(self) -> f64 {
+    /// Nanoseconds from the first byte to the last.
+    pub(crate) fn finish(self) -> Spent {
         let output = self.0.wait_with_output().expect("it was started");
         assert!(output.status.success(), "the clients: {}", output.status);
         let said = String::from_utf8(output.stdout).expect("text");
-        said.trim().parse().expect("a number")
+        let (wall, cpu) = said.trim().split_once(' ').expect("two numbers");
+        Spent { wall: wall.parse().expect("a number"), cpu: cpu.parse().expect("a number") }
     }
 }
 
@@ -91,31 +101,31 @@ pub(crate) fn main(args: &[String]) -> ! {
         TcpStream::NAME => clients::<TcpStream>(address, shape),
         other => panic!("no wire {other}"),
     };
-    println!("{took}");
+    println!("{} {}", took.wall, took.cpu);
     std::process::exit(0)
 }
 
-fn clients<W: Wire>(address: &str, shape: Shape) -> f64 {
+fn clients<W: Wire>(address: &str, shape: Shape) -> Spent {
     let _idle: Vec<W> = (0..shape.idle).map(|_| W::connect(address)).collect();
     let mut active: Vec<W> = (0..shape.active).map(|_| W::connect(address)).collect();
     std::io::stdin().read_line(&mut String::new()).expect("the server says go");
+    let (wall, cpu) = (Stopwatch::wall(), Stopwatch::cpu());
     match &mut active[..] {
         [one] => blocking(one, shape),
         many => polling(many, shape),
     }
+    Spent { wall: wall.per(1), cpu: cpu.per(1) }
 }
 
-fn blocking<W: Wire>(stream: &mut W, shape: Shape) -> f64 {
+fn blocking<W: Wire>(stream: &mut W, shape: Shape) {
     let mut bytes = vec![7; MESSAGE * shape.depth as usize];
-    let start = Stopwatch::wall();
     for _ in 0..shape.rounds {
         stream.write_all(&bytes).expect("the server reads");
         stream.read_exact(&mut bytes).expect("the server answers");
     }
-    start.per(1)
 }
 
-fn polling<W: Wire>(streams: &mut [W], shape: Shape) -> f64 {
+fn polling<W: Wire>(streams: &mut [W], shape: Shape) {
     let batch = vec![7; MESSAGE * shape.depth as usize];
     let mut bytes = vec![0; 4096];
     let mut events = [EpollEvent::empty(); 128];
@@ -127,7 +137,6 @@ fn polling<W: Wire>(streams: &mut [W], shape: Shape) -> f64 {
     // Batches still to write, and bytes of this one still to come.
     let mut left: Vec<(u64, usize)> = vec![(shape.rounds - 1, batch.len()); streams.len()];
     let mut busy = streams.len();
-    let start = Stopwatch::wall();
     for stream in streams.iter_mut() {
         stream.write_all(&batch).expect("there is room for a batch");
     }
@@ -151,5 +160,4 @@ fn polling<W: Wire>(streams: &mut [W], shape: Shape) -> f64 {
             }
         }
     }
-    start.per(1)
 }

@@ -340,7 +340,7 @@ where
     let idle = "100 connections beside 10 000 idle ones";
     vec![
         ask("inside", "both ends in one group", trip, inside),
-        ask("1", "1 connection, clients on the same core", trip, served(ONE, Figure::Wall)),
+        ask("1", "1 connection, both ends on one core", trip, served(ONE, Figure::Both)),
         ask("100x16", "100 connections, 16 in flight on each", message, served(MANY, Figure::Wall)),
         ask("100x16_cpu", "the same, the server's CPU", cpu, served(MANY, Figure::Server)),
         ask("idle", idle, message, served(BESIDE_IDLE, Figure::Wall)),
