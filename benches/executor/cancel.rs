@@ -62,7 +62,7 @@ pub(crate) fn by_token<C: Contender>(waiters: u64) -> Duration {
         })
     };
     C::run(async {
-        C::group((0..=waiters).map(waiter)).await;
+        C::boxed_group((0..=waiters).map(waiter)).await;
         start.get().expect("the last child ran").elapsed()
     })
 }

@@ -46,7 +46,7 @@ async fn once<C: Channels>(trips: u64) {
         ran();
         C::Out::fine()
     });
-    C::group([ping, pong].into_iter()).await;
+    C::boxed_group([ping, pong].into_iter()).await;
 }
 
 /// Nanoseconds a message.
@@ -87,6 +87,6 @@ async fn stream<C: Channels>(each: u64) -> u64 {
         ran();
         C::Out::fine()
     }));
-    C::group(children.into_iter()).await;
+    C::boxed_group(children.into_iter()).await;
     sum.get()
 }

@@ -6,7 +6,7 @@
 //!
 //! Rules: a contender does each of it as its own users would; nothing here adds a box or a task.
 
-use crate::work::Out;
+use crate::work::{Boxed, Out};
 use std::future::Future;
 use std::time::Duration;
 
@@ -28,6 +28,11 @@ pub(crate) trait Contender: 'static {
 
     /// Opens a group, starts all `children` in it, and waits for them.
     async fn group<F: Future<Output = Self::Out> + 'static>(children: impl Iterator<Item = F>);
+
+    /// The same with children that are boxed already: without a second box, if it can be had.
+    async fn boxed_group(children: impl Iterator<Item = Boxed<Self::Out>>) {
+        Self::group(children).await;
+    }
 }
 
 /// Has timers.

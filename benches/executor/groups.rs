@@ -22,11 +22,11 @@ pub(crate) fn spawn_join<C: Contender>(full: bool, children: u64) -> f64 {
     let children = if full { children } else { children.min(1000) };
     let groups = (work(full) / children).max(1);
     C::run(async {
-        C::group((0..children.min(1000)).map(no_op)).await;
+        C::boxed_group((0..children.min(1000)).map(no_op)).await;
         take_tally();
         let start = Stopwatch::cpu();
         for _ in 0..groups {
-            C::group((0..children).map(no_op)).await;
+            C::boxed_group((0..children).map(no_op)).await;
         }
         let figure = start.per(groups * children);
         assert_eq!(take_tally(), Tally { ran: groups * children, ..Tally::default() });
@@ -54,10 +54,10 @@ pub(crate) fn spawn_join_plain<C: Contender>(full: bool, children: u64) -> f64 {
 pub(crate) fn yields<C: Contender>(full: bool, tasks: u64) -> f64 {
     let each = 2 * work(full) / tasks;
     C::run(async {
-        C::group((0..tasks).map(|i| child(i, 10))).await;
+        C::boxed_group((0..tasks).map(|i| child(i, 10))).await;
         take_tally();
         let start = Stopwatch::cpu();
-        C::group((0..tasks).map(|i| child(i, each))).await;
+        C::boxed_group((0..tasks).map(|i| child(i, each))).await;
         let figure = start.per(tasks * each);
         assert_eq!(take_tally(), Tally { ran: tasks, wakes: tasks * each, ..Tally::default() });
         figure
@@ -70,7 +70,7 @@ fn nested<C: Contender>(depth: u64, wakes: u64) -> Boxed<C::Out> {
             Yields::new(wakes).await;
             ran();
         } else {
-            C::group(once(nested::<C>(depth - 1, wakes))).await;
+            C::boxed_group(once(nested::<C>(depth - 1, wakes))).await;
         }
         C::Out::fine()
     })
@@ -81,10 +81,10 @@ pub(crate) fn nest<C: Contender>(full: bool, depth: u64) -> f64 {
     // Some poll down through every level on every wake: fewer wakes say the same, sooner.
     let wakes = work(full) / depth.min(8);
     C::run(async {
-        C::group(repeat_n(depth, 1).map(|depth| nested::<C>(depth - 1, 100))).await;
+        C::boxed_group(repeat_n(depth, 1).map(|depth| nested::<C>(depth - 1, 100))).await;
         take_tally();
         let start = Stopwatch::cpu();
-        C::group(once(nested::<C>(depth - 1, wakes))).await;
+        C::boxed_group(once(nested::<C>(depth - 1, wakes))).await;
         let figure = start.per(wakes);
         assert_eq!(take_tally(), Tally { ran: 1, wakes, ..Tally::default() });
         figure

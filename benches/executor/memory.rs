@@ -46,10 +46,15 @@ fn measured<C: Contender, F: Future<Output = C::Out> + 'static>(
     full: bool,
     waiter: impl Fn(u64) -> F,
 ) -> f64 {
+    C::run(C::group((0..begin(full)).map(waiter)));
+    unreachable!("the last child ends the process")
+}
+
+/// How many are to wait; from here on memory counts.
+fn begin(full: bool) -> u64 {
     let waiters = if full { 1_000_000 } else { 1_000 };
     BEFORE.set(Some(Before { waiters, resident: resident_bytes() }));
-    C::run(C::group((0..waiters).map(waiter)));
-    unreachable!("the last child ends the process")
+    waiters
 }
 
 /// Waits for something that no executor knows.
@@ -60,7 +65,7 @@ async fn plain_wait<O: Out>() -> O {
 
 /// Resident bytes a child, which waits for something that no executor knows.
 pub(crate) fn resident<C: Contender>(full: bool) -> f64 {
-    measured::<C, _>(full, |i| -> Boxed<C::Out> {
+    let waiter = |i: u64| -> Boxed<C::Out> {
         if i.is_multiple_of(2) {
             return Box::pin(plain_wait());
         }
@@ -69,7 +74,9 @@ pub(crate) fn resident<C: Contender>(full: bool) -> f64 {
             pending::<()>().await;
             C::Out::fine()
         })
-    })
+    };
+    C::run(C::boxed_group((0..begin(full)).map(waiter)));
+    unreachable!("the last child ends the process")
 }
 
 /// The same with children of one type, which a contender boxes only if it has to.

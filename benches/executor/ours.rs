@@ -38,6 +38,15 @@ impl Contender for Borrowed {
         .await;
         joined.expect("no child fails");
     }
+
+    async fn boxed_group(children: impl Iterator<Item = Boxed<Result>>) {
+        let joined: Result = nursery(async |n| {
+            children.for_each(|child| n.spawn_boxed(child));
+            Ok(())
+        })
+        .await;
+        joined.expect("no child fails");
+    }
 }
 
 impl Contender for Static {
@@ -158,7 +167,7 @@ pub(crate) fn cancel_borrowed(waiters: u64) -> Duration {
     run(async {
         let mut start = None;
         let joined: Result = nursery(async |n| {
-            (0..waiters).for_each(|i| n.spawn(boxed_waiter(i)));
+            (0..waiters).for_each(|i| n.spawn_boxed(boxed_waiter(i)));
             all_parked(waiters).await;
             start = Some(Stopwatch::cpu());
             n.cancel();

@@ -97,7 +97,7 @@ pub(crate) fn expire<C: Timers>(full: bool) -> f64 {
         take_tally();
         let start = Stopwatch::process();
         let real = Stopwatch::wall();
-        C::group((0..n).map(sleeper)).await;
+        C::boxed_group((0..n).map(sleeper)).await;
         let figure = start.per(n);
         assert!(real.elapsed() >= Duration::from_micros(spread - 1), "the last timer was waited for");
         assert_eq!(take_tally(), Tally { ran: n, ..Tally::default() });

@@ -261,6 +261,10 @@ impl Runtime {
         self.reactor(|r| r.epoll())?
     }
 
+    pub(crate) fn is_hosted(&self) -> bool {
+        matches!(self.hosting.get(), Hosting::Host { .. })
+    }
+
     pub(crate) fn set_hosting(&self, hosting: Hosting) {
         self.hosting.set(hosting);
     }

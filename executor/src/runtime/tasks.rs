@@ -45,7 +45,15 @@ impl Runtime {
     }
 
     /// Something has changed that a waiting host has to look at: a deadline, a job.
+    #[inline]
     pub(crate) fn ring_host(&self) {
+        if self.is_hosted() {
+            self.wake_host();
+        }
+    }
+
+    #[cold]
+    fn wake_host(&self) {
         let host = self.sched.borrow_mut().set_host(None);
         if let Some(host) = host {
             host.wake();

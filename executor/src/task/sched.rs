@@ -293,11 +293,11 @@ impl Sched {
             *batch -= 1;
             let i = if at == 0 { self.run.pop_front() } else { self.run.remove(at) };
             let Some(i) = i else { break };
-            let word = self.nodes.word(self.executor, i);
             let n = self.nodes.at(i);
             if !n.is_queued() {
                 continue;
             }
+            let word = Word::pack(self.executor, n.generation(), i);
             match &n.body {
                 Body::Main => {
                     n.unqueue();
@@ -401,7 +401,7 @@ impl Sched {
                 && let Body::Borrowed { slot } = n.body
             {
                 n.unqueue();
-                return Some((slot, self.nodes.word(self.executor, i)));
+                return Some((slot, Word::pack(self.executor, n.generation(), i)));
             }
         }
         None
