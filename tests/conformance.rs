@@ -1,4 +1,4 @@
-//! Promise: every executor case of the sections A to M and Q is tested, or says why not.
+//! Promise: every executor case of the sections A to M, Q and T is tested, or says why not.
 //!
 //! ```text
 //!   conformance.tsv: number │ file::test ─► the test exists in that file, and its comment says `Case number.`
@@ -25,6 +25,7 @@ const SECTIONS: &[(&str, &[u32])] = &[
     ("L: life of a nursery", &[94, 95]),
     ("M: start", &[97, 98, 100, 101, 103, 104, 106, 107, 109, 110, 112]),
     ("Q: task-local and run-local values", &[137, 139, 140, 142, 143]),
+    ("T: memory channels", &[179, 181, 182, 184, 185, 187, 188, 190, 191, 193, 194]),
 ];
 
 /// All of them.

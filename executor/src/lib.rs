@@ -34,6 +34,7 @@
 mod cancel;
 mod checkpoint;
 mod clock;
+mod combine;
 mod deadline;
 mod error;
 pub mod fd;
@@ -57,8 +58,10 @@ pub mod testing;
 pub use cancel::{
     CancelCause, CancelScope, Reason, ScopeHandle, effective_deadline, fail_after, move_on_after, shielded,
 };
+pub use cancel::{fail_at, move_on_at};
 pub use checkpoint::{check, checked, checkpoint, graceful, sleep, sleep_forever, sleep_until, yield_now};
 pub use clock::{Instant, now};
+pub use combine::{both, either, gather, race};
 pub use error::{Abandoned, Cancelled, Failure, Failures, TooSlow};
 pub use locals::TaskLocal;
 pub use nursery::{Closed, In, Nursery, NurseryHandle, NurseryStats, Started, TaskHandle, nursery};

@@ -13,6 +13,7 @@
 //!   the next in line. One by [`ParkingLot::unpark_all`] is an announcement, and ends with who heard it.
 
 pub(crate) mod list;
+mod until;
 
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
@@ -102,7 +103,9 @@ impl ParkingLot {
     }
 
     fn join(&self, waker: &Waker) -> Place {
-        self.line.borrow_mut().push(Parked::Parked(waker.clone()))
+        // Cloned outside: a foreign waker may do anything.
+        let waker = waker.clone();
+        self.line.borrow_mut().push(Parked::Parked(waker))
     }
 
     fn release(&self, n: usize, pass_on: bool) -> usize {

@@ -6,6 +6,7 @@
 
 use super::{Nursery, nursery};
 use crate::cancel::CancelScope;
+use crate::clock::Instant;
 use crate::error::{Failure, TooSlow};
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -78,6 +79,38 @@ impl<E: Failure + 'static> In<E> {
         E: From<TooSlow>,
     {
         crate::cancel::fail_after(d, body).await
+    }
+
+    /// See [`crate::move_on_at`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`CancelScope::run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::move_on_at`].
+    pub async fn move_on_at<T>(
+        at: Instant,
+        body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        crate::cancel::move_on_at(at, body).await
+    }
+
+    /// See [`crate::fail_at`].
+    ///
+    /// # Cancellation
+    ///
+    /// As [`CancelScope::run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::fail_at`].
+    pub async fn fail_at<T>(at: Instant, body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<TooSlow>,
+    {
+        crate::cancel::fail_at(at, body).await
     }
 
     /// See [`crate::shielded`].

@@ -1,4 +1,4 @@
-//! A bounded channel between tasks of one thread.
+//! A channel between tasks of one thread, with room for some items in between, for none, or for any number.
 //!
 //! ```text
 //!   send ─► a receiver waits? hand it over │ room? buffer │ else wait in line with the item
@@ -15,11 +15,12 @@
 
 mod core;
 mod error;
+mod many;
 #[cfg(test)]
 mod tests;
 
 pub use self::core::ChannelStats;
-pub use error::{ReceiveError, SendError, TryReceiveError, TrySendError};
+pub use error::{NextError, ReceiveError, SendError, TryReceiveError, TrySendError};
 
 use self::core::{Core, Receiving, Sending};
 use crate::checkpoint::Wait;
@@ -51,7 +52,27 @@ use std::task::{Poll, Waker};
 /// ```
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let mut core = Core::new(capacity);
+    open(Core::new(Some(capacity)))
+}
+
+/// Opens a channel for any number of items in between: a send never waits, and nothing but memory holds back who sends
+/// faster than the other side receives. Where that can happen, take [`bounded`].
+///
+/// ```
+/// use pleach_executor::{run, sync::channel};
+/// run(async {
+///     let (tx, rx) = channel::unbounded();
+///     for i in 0..1000 { tx.try_send(i).unwrap(); }
+///     assert_eq!(rx.stats().buffered, 1000);
+///     assert_eq!(rx.receive().await.unwrap(), Ok(0));
+/// });
+/// ```
+#[must_use]
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    open(Core::new(None))
+}
+
+fn open<T>(mut core: Core<T>) -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = (core.open_sender(true), core.open_receiver(true));
     let core = Rc::new(RefCell::new(core));
     (

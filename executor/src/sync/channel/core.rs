@@ -33,8 +33,8 @@ pub(super) enum Receiving<T> {
 pub struct ChannelStats {
     /// Items in between.
     pub buffered: usize,
-    /// How many fit in between.
-    pub capacity: usize,
+    /// How many fit in between; `None` if any number does.
+    pub capacity: Option<usize>,
     /// The most that ever were in between.
     pub peak: usize,
     /// Open sending handles.
@@ -48,6 +48,7 @@ pub struct ChannelStats {
 }
 
 pub(super) struct Core<T> {
+    /// `usize::MAX` for any number: memory ends before that.
     capacity: usize,
     buffer: VecDeque<T>,
     peak: usize,
@@ -59,9 +60,9 @@ pub(super) struct Core<T> {
 }
 
 impl<T> Core<T> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: Option<usize>) -> Self {
         Core {
-            capacity,
+            capacity: capacity.unwrap_or(usize::MAX),
             buffer: VecDeque::new(),
             peak: 0,
             handles: 0,
@@ -75,7 +76,7 @@ impl<T> Core<T> {
     pub(super) fn stats(&self) -> ChannelStats {
         ChannelStats {
             buffered: self.buffer.len(),
-            capacity: self.capacity,
+            capacity: (self.capacity < usize::MAX).then_some(self.capacity),
             peak: self.peak,
             senders: self.open_senders,
             receivers: self.open_receivers,

@@ -43,6 +43,13 @@ pub enum TryReceiveError {
     WouldBlock,
 }
 
+/// Why a [`next`](super::Receiver::next) is neither an item nor the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextError {
+    /// This handle was closed, by its own side: a mistake, or the end of this receiver.
+    Closed,
+}
+
 const SENDER_CLOSED: &str = "this sender is closed";
 const BROKEN: &str = "every receiver is gone";
 const FULL: &str = "the channel is full";
@@ -126,7 +133,16 @@ impl fmt::Display for TryReceiveError {
     }
 }
 
+impl fmt::Display for NextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NextError::Closed => RECEIVER_CLOSED,
+        })
+    }
+}
+
 impl<T> Error for SendError<T> {}
 impl<T> Error for TrySendError<T> {}
+impl Error for NextError {}
 impl Error for ReceiveError {}
 impl Error for TryReceiveError {}
