@@ -143,6 +143,16 @@ impl<T> Sender<T> {
     }
 }
 
+/// Is `old` as good as `waker`, or is there a clone to put in its place? Then the clone is swapped for the old one, which is
+/// to be dropped outside of the borrow, as the clone has to be made.
+fn keeps(old: &mut Waker, waker: &Waker, new: &mut Option<Waker>) -> bool {
+    if let Some(new) = new {
+        std::mem::swap(old, new);
+        return true;
+    }
+    old.will_wake(waker)
+}
+
 /// One send: holds its item, then its place in line.
 struct SendStep<'a, T> {
     from: &'a Sender<T>,
@@ -153,14 +163,19 @@ struct SendStep<'a, T> {
 impl<T> SendStep<'_, T> {
     fn poll(&mut self, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
         let Some(place) = self.place.take() else { return self.begin(waker) };
-        let mut core = self.from.core.borrow_mut();
-        if let Sending::Waiting { waker: old, .. } = core.sending(&place) {
-            let before = (!old.will_wake(waker)).then(|| std::mem::replace(old, waker.clone()));
-            self.place = Some(place);
+        let mut new = None;
+        let mut core = loop {
+            let mut core = self.from.core.borrow_mut();
+            let Sending::Waiting { waker: old, .. } = core.sending(&place) else { break core };
+            if keeps(old, waker, &mut new) {
+                self.place = Some(place);
+                drop(core);
+                drop(new);
+                return Poll::Pending;
+            }
             drop(core);
-            drop(before);
-            return Poll::Pending;
-        }
+            new = Some(waker.clone());
+        };
         match core.end_sending(place) {
             Sending::Ended(outcome) => Poll::Ready(outcome),
             Sending::Waiting { .. } => unreachable!("just looked at"),
@@ -168,16 +183,23 @@ impl<T> SendStep<'_, T> {
     }
 
     fn begin(&mut self, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
-        let item = self.item.take().expect("an item from the start until it is sent or in line");
-        match self.from.try_send(item) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(TrySendError::Closed(item)) => Poll::Ready(Err(SendError::Closed(item))),
-            Err(TrySendError::Broken(item)) => Poll::Ready(Err(SendError::Broken(item))),
-            Err(TrySendError::WouldBlock(item)) => {
-                let mut core = self.from.core.borrow_mut();
-                self.place = Some(core.wait_to_send(self.from.handle, waker.clone(), item));
-                Poll::Pending
+        let mut item = self.item.take().expect("an item from the start until it is sent or in line");
+        let mut own = None;
+        loop {
+            match self.from.try_send(item) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(TrySendError::Closed(item)) => return Poll::Ready(Err(SendError::Closed(item))),
+                Err(TrySendError::Broken(item)) => return Poll::Ready(Err(SendError::Broken(item))),
+                Err(TrySendError::WouldBlock(back)) => item = back,
             }
+            let Some(waker) = own.take() else {
+                // Outside of the borrow: a foreign clone may do anything. So it is tried once more.
+                own = Some(waker.clone());
+                continue;
+            };
+            let mut core = self.from.core.borrow_mut();
+            self.place = Some(core.wait_to_send(self.from.handle, waker, item));
+            return Poll::Pending;
         }
     }
 }
@@ -249,14 +271,19 @@ struct ReceiveStep<'a, T> {
 impl<T> ReceiveStep<'_, T> {
     fn poll(&mut self, waker: &Waker) -> Poll<Result<T, ReceiveError>> {
         let Some(place) = self.place.take() else { return self.begin(waker) };
-        let mut core = self.from.core.borrow_mut();
-        if let Receiving::Waiting { waker: old, .. } = core.receiving(&place) {
-            let before = (!old.will_wake(waker)).then(|| std::mem::replace(old, waker.clone()));
-            self.place = Some(place);
+        let mut new = None;
+        let mut core = loop {
+            let mut core = self.from.core.borrow_mut();
+            let Receiving::Waiting { waker: old, .. } = core.receiving(&place) else { break core };
+            if keeps(old, waker, &mut new) {
+                self.place = Some(place);
+                drop(core);
+                drop(new);
+                return Poll::Pending;
+            }
             drop(core);
-            drop(before);
-            return Poll::Pending;
-        }
+            new = Some(waker.clone());
+        };
         match core.end_receiving(place) {
             Receiving::Ended(outcome) => Poll::Ready(outcome),
             Receiving::Waiting { .. } => unreachable!("just looked at"),
@@ -264,15 +291,22 @@ impl<T> ReceiveStep<'_, T> {
     }
 
     fn begin(&mut self, waker: &Waker) -> Poll<Result<T, ReceiveError>> {
-        match self.from.try_receive() {
-            Ok(item) => Poll::Ready(Ok(item)),
-            Err(TryReceiveError::Closed) => Poll::Ready(Err(ReceiveError::Closed)),
-            Err(TryReceiveError::End) => Poll::Ready(Err(ReceiveError::End)),
-            Err(TryReceiveError::WouldBlock) => {
-                let mut core = self.from.core.borrow_mut();
-                self.place = Some(core.wait_to_receive(self.from.handle, waker.clone()));
-                Poll::Pending
+        let mut own = None;
+        loop {
+            match self.from.try_receive() {
+                Ok(item) => return Poll::Ready(Ok(item)),
+                Err(TryReceiveError::Closed) => return Poll::Ready(Err(ReceiveError::Closed)),
+                Err(TryReceiveError::End) => return Poll::Ready(Err(ReceiveError::End)),
+                Err(TryReceiveError::WouldBlock) => {}
             }
+            let Some(waker) = own.take() else {
+                // Outside of the borrow: a foreign clone may do anything. So it is tried once more.
+                own = Some(waker.clone());
+                continue;
+            };
+            let mut core = self.from.core.borrow_mut();
+            self.place = Some(core.wait_to_receive(self.from.handle, waker));
+            return Poll::Pending;
         }
     }
 }
