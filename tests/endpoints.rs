@@ -25,6 +25,8 @@ pleach::test_main!(
     a_value_that_was_ready_wins_over_the_cancel,
     a_value_that_does_not_fit_is_the_calls_error_and_the_actor_lives,
     a_portal_in_a_forked_child_is_stale,
+    a_caller_outside_of_the_actors_nursery_hears_that_it_is_gone,
+    a_program_inside_a_run_is_refused,
     a_dropped_call_is_stopped_at_the_actor,
     the_error_of_a_dropped_call_is_told_to_observers,
     a_call_to_a_deaf_endpoint_is_given_up_at_the_limit,
@@ -362,6 +364,50 @@ fn a_value_that_does_not_fit_is_the_calls_error_and_the_actor_lives() {
         })
         .await
     });
+}
+
+/// Whoever calls from further out is not cancelled by the actor's death: it is told of it.
+fn a_caller_outside_of_the_actors_nursery_hears_that_it_is_gone() {
+    on_each(async |backend| {
+        let notes = Notes::listen();
+        let given = RefCell::new(None);
+        nursery(async |outer| {
+            let call = outer.task(async {
+                let portal: pleach::Portal = loop {
+                    match given.take() {
+                        Some(portal) => break portal,
+                        None => checkpoint().await?,
+                    }
+                };
+                Ok::<_, Error>(portal.call(WAIT, "outside".to_owned()).await)
+            });
+            let e = actors(async |an| -> Result<(), Error> {
+                let portal = an.spawn(worker(backend)).await?;
+                given.replace(Some(portal.clone()));
+                notes.until("outside has begun").await?;
+                signal_descendant(Pid::from_raw(portal.id().pid().cast_signed()), Signal::KILL)?;
+                match sleep_forever().await? {}
+            })
+            .await
+            .expect_err("it was killed");
+            assert!(matches!(e.kind(), ErrorKind::Died { .. }), "{e}");
+            let e = call.await?.expect_err("nobody answers");
+            assert!(matches!(e.kind(), ErrorKind::Gone), "{e}");
+            pleach::check()?;
+            Ok(())
+        })
+        .await
+    });
+}
+
+/// Before it has changed anything of the process.
+fn a_program_inside_a_run_is_refused() {
+    let outcome = program().try_run(async |_| {
+        let inner = std::panic::catch_unwind(|| program().try_run(async |_| Ok(())).is_ok());
+        let text = inner.expect_err("it panics").downcast::<&str>().expect("a text");
+        Ok(*text)
+    });
+    assert!(outcome.expect("the outer one goes on").contains("a program is the outermost of all"));
 }
 
 /// A portal belongs to the process that spawned the actor; a copy in a forked child can do nothing with it.

@@ -48,7 +48,9 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::thread;
 
 /// A child that has been made, and the parent's end of its link.
 #[derive(Debug)]
@@ -105,12 +107,13 @@ where
     F: FnOnce(Born, Granted<G>) -> i32 + 'static,
 {
     pleach_executor::check()?;
-    let request = Rc::new(Request::default());
+    let request = Rc::new(Request::new((plan, grants, entry)));
     let _withdrawn_on_drop = Withdraw(Rc::clone(&request));
     let answer = Rc::clone(&request);
     low_level::between_polls(move || {
-        if answer.wanted.get() {
-            let outcome = birth(plan, grants, entry);
+        if let Some((plan, grants, entry)) = answer.load.take() {
+            // What the user gave may panic when it is dropped: that is the caller's, and not the loop's.
+            let outcome = catch_unwind(AssertUnwindSafe(|| birth(plan, grants, entry)));
             *answer.outcome.borrow_mut() = Some(outcome);
             answer.done.set();
         }
@@ -120,7 +123,7 @@ where
     match (request.outcome.take(), waited) {
         (Some(outcome), waited) => {
             waited.unwrap_or_else(low_level::absorb);
-            outcome
+            outcome.unwrap_or_else(|payload| resume_unwind(payload))
         }
         (None, Err(c)) => Err(c.into()),
         (None, Ok(())) => unreachable!("the event is set after the outcome is there"),
@@ -128,24 +131,25 @@ where
 }
 
 /// What the queued job and the future that waits for it share. It exists before the fork.
-struct Request {
-    wanted: Cell<bool>,
-    outcome: RefCell<Option<Result<Forked, SpawnError>>>,
+struct Request<L> {
+    /// What the child is to be made of: there until the job takes it, or the future withdraws it.
+    load: Cell<Option<L>>,
+    outcome: RefCell<Option<thread::Result<Result<Forked, SpawnError>>>>,
     done: Event,
 }
 
-impl Default for Request {
-    fn default() -> Self {
-        Self { wanted: Cell::new(true), outcome: RefCell::new(None), done: Event::new() }
+impl<L> Request<L> {
+    fn new(load: L) -> Self {
+        Self { load: Cell::new(Some(load)), outcome: RefCell::new(None), done: Event::new() }
     }
 }
 
-/// The future is gone: a job that has not run yet makes no child.
-struct Withdraw(Rc<Request>);
+/// The future is gone: a job that has not run yet makes no child, and what it would have been made of goes here.
+struct Withdraw<L>(Rc<Request<L>>);
 
-impl Drop for Withdraw {
+impl<L> Drop for Withdraw<L> {
     fn drop(&mut self) {
-        self.0.wanted.set(false);
+        drop(self.0.load.take());
     }
 }
 

@@ -184,9 +184,13 @@ impl Process {
     /// proc_pid_stat(5), field 9; PF_EXITING of the kernel.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        const PF_EXITING: u64 = 4;
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
-        self.pidfd.is_some() && field_of_stat(&stat, 9).is_some_and(|flags| flags & PF_EXITING != 0)
+        if self.pidfd.is_none() {
+            return false;
+        }
+        // Each thread: the first may be gone while others live on.
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else { return false };
+        let mut ends = threads.flatten().map(|thread| is_exiting(&thread.path().join("stat")));
+        ends.next().is_some_and(|first| first) && ends.all(|end| end)
     }
 
     /// The signal that it stands still by, if it does: SIGSTOP, or one of a terminal's. Never waits.
@@ -366,6 +370,13 @@ pub(crate) fn start_time_of(pid: Pid) -> io::Result<u64> {
 /// parentheses; it ends at the last `)`.
 pub(crate) fn field_of_stat(stat: &str, number: usize) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+}
+
+/// Is the thread that this stat file is of in the kernel's exit path, or gone?
+fn is_exiting(stat: &std::path::Path) -> bool {
+    const PF_EXITING: u64 = 4;
+    std::fs::read_to_string(stat)
+        .is_ok_and(|stat| field_of_stat(&stat, 9).is_some_and(|flags| flags & PF_EXITING != 0))
 }
 
 #[cfg(test)]

@@ -291,6 +291,8 @@ impl Signals {
             HANDLER.heard.fetch_or(signal.bit(), SeqCst);
             // An error drops `this`, which puts back what was changed so far.
             let before = sys::set_action(signal.0, Action::Bell)?;
+            // Whoever started this process may have blocked it, and it would never come.
+            sys::unblock(signal.0);
             this.before.push((signal, before));
         }
         Ok(this)

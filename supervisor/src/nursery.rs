@@ -337,10 +337,8 @@ impl<T> ActorHandle<T> {
         self.fresh()?;
         self.up.decided.wait().await?;
         if !self.up.ready.is_set() {
-            let Err(e) = self.ended().await else {
-                unreachable!("an actor that was never ready has no value")
-            };
-            return Err(e);
+            self.ended().await?;
+            return Err(Error::of(ErrorKind::Protocol, "it ended with a value before it was ready"));
         }
         Ok(self.up.pid.get())
     }

@@ -200,8 +200,11 @@ impl Dialog<'_> {
                 Err(Error::of(ErrorKind::Protocol, text))
             }
             None => {
-                // If it has failed, its nursery is being cancelled, and so is this call.
-                self.portal.handle.failed().await?;
+                // If it has failed, its nursery is cancelled by now, and so is this call if it stands inside.
+                if let Err(c) = self.portal.handle.failed().await {
+                    check()?;
+                    low_level::absorb(c);
+                }
                 let text = format!("{} has ended: it answers no more", self.portal.id);
                 Err(Error::of(ErrorKind::Gone, text))
             }

@@ -20,7 +20,7 @@ use crate::endpoint::{Context, Endpoint, Endpoints, Registry};
 use crate::error::Error;
 use crate::report::{Fallen, Report};
 use crate::wire::{Cause, Why};
-use pleach_executor::{CancelScope, Failure, nursery, run};
+use pleach_executor::{CancelScope, Failure, nursery, run, stats};
 use pleach_ipc::proto::{Backend, last_words};
 use pleach_spawn::{
     Image, Reborn, Signal, Signals, Start as Birth, become_subreaper, begin_tree, raise_default, reborn,
@@ -61,6 +61,8 @@ pub struct Program {
 enum End<T> {
     Well(T),
     Failed(Error),
+    /// Not even begun: there is another program in this process, whose actors these are.
+    Refused(Error),
     /// By Ctrl-C; with what failed on the way out.
     Interrupted(Option<Error>),
 }
@@ -177,6 +179,11 @@ impl Program {
             Birth::Reborn(child, image) => self.become_actor(child, image),
             Birth::Root(image) => image,
         };
+        // Before anything of the process is changed.
+        assert!(
+            stats().scopes == 0,
+            "a run is active on this thread already: a program is the outermost of all"
+        );
         if let Err(e) = become_subreaper().and_then(|()| begin_tree()) {
             eprintln!("{}: cannot become the root of a tree: {e}", self.name);
         }
@@ -185,13 +192,15 @@ impl Program {
         let at_large = gathers.then(|| AtLarge::new(&name));
         let root = root(&name, config, registry, code, at_large.clone());
         let end = catch_unwind(AssertUnwindSafe(|| run(root)));
+        let refused = matches!(end, Ok(End::Refused(_)));
+        let at_large = at_large.filter(|_| !refused);
         let left = at_large.map(|at_large| run(at_large.gather(&config))).unwrap_or_default();
         if !left.is_empty() {
             eprintln!("{name}: processes of the tree do not die of SIGKILL and are left behind: {left:?}");
         }
         match end.unwrap_or_else(|payload| resume_unwind(payload)) {
             End::Well(value) => Ok(value),
-            End::Failed(e) => Err(e),
+            End::Failed(e) | End::Refused(e) => Err(e),
             End::Interrupted(failed) => {
                 if let Some(e) = failed {
                     eprintln!("{name} failed when it was interrupted:\n{e}");
@@ -221,7 +230,7 @@ async fn root<T>(
         at_large.clone().map(|hears| Actor(Rc::clone(&here)).observe(move |event| hears.hear(event)));
     let mut signals = match listen() {
         Ok(signals) => signals,
-        Err(e) => return End::Failed(Error::new(e)),
+        Err(e) => return End::Refused(Error::new(e)),
     };
     let ended: Result<End<T>, Error> = nursery(async |n| {
         let scope = CancelScope::new();

@@ -104,6 +104,7 @@ impl Reactor {
     /// One for the active run.
     pub(crate) fn new() -> io::Result<Self> {
         let run = runtime::run_key();
+        let _held = hold_standard_streams()?;
         let poll = Poll::new()?;
         let bell = File::from(crate::sys::eventfd()?);
         poll.registry().register(&mut SourceFd(&bell.as_raw_fd()), BELL, Interest::READABLE)?;
@@ -244,6 +245,19 @@ impl Reactor {
 
     pub(crate) fn registrations(&self) -> usize {
         self.sources.len()
+    }
+}
+
+/// Holds the numbers of standard streams that are closed, so that nothing of ours gets them: whoever writes to a closed
+/// stdout is to fail as ever, and not to write into an epoll instance.
+fn hold_standard_streams() -> io::Result<Vec<File>> {
+    let mut held = Vec::new();
+    loop {
+        let file = File::open("/dev/null")?;
+        if file.as_raw_fd() > 2 {
+            return Ok(held);
+        }
+        held.push(file);
     }
 }
 

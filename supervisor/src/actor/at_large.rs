@@ -136,7 +136,11 @@ impl AtLarge {
         let known = self.0.known.borrow();
         let is_stray = |pid: &Pid| match known.get(&pid.as_raw().unsigned_abs()) {
             Some(Known { start_time: at, own }) => {
-                let same = *at == 0 || start_time(*pid).is_none_or(|now| now == *at);
+                // Without a time a number alone was announced: it may be somebody else's by now.
+                let same = match at {
+                    0 => is_of_a_tree(*pid),
+                    at => start_time(*pid).is_none_or(|now| now == *at),
+                };
                 same && (whom == Whom::All || !own)
             }
             None => whom == Whom::All && is_of_a_tree(*pid),

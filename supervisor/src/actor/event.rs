@@ -53,6 +53,18 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Is it told by the actor of this path about itself, or about one below it? An actor cannot have been started by
+    /// itself.
+    pub(crate) fn is_below(&self, path: &str) -> bool {
+        let strictly = |other: &str| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        match self {
+            Event::Started { actor, .. } | Event::Ended { actor, .. } => strictly(actor.path()),
+            Event::Note { path: other, .. } => other == path || strictly(other),
+        }
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -71,5 +83,23 @@ impl fmt::Display for Event {
             Event::Ended { actor, ending, status, .. } => write!(f, "{actor} {ending} ({status})"),
             Event::Note { path, text } => write!(f, "{path}: {text}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_tells_of_itself_and_of_those_below() {
+        let note = |path: &str| Event::Note { path: path.to_owned(), text: String::new() };
+        assert!(note("root/a").is_below("root/a") && note("root/a/b").is_below("root/a"));
+        for other in ["root", "root/b", "root/ab", "a", ""] {
+            assert!(!note(other).is_below("root/a"), "{other}");
+        }
+        let started = |path: &str| Event::Started { actor: ActorId::new("it", path, 7), start_time: 0 };
+        assert!(started("root/a/b").is_below("root/a") && started("root/a/b/c").is_below("root/a"));
+        assert!(!started("root/a").is_below("root/a"), "nobody starts itself");
+        assert!(!started("root/b").is_below("root/a"));
     }
 }

@@ -83,6 +83,8 @@ pub(crate) fn decide(seen: Seen) -> Verdict {
             let text = format!("it failed after its last message: {status}");
             return died(ErrorKind::Died { pid: seen.pid, status }, text);
         }
+        // A value of one that breaks the protocol is worth nothing.
+        (Some(Final::Returned(_)), Stopped::Protocol(_)) => {}
         (Some(Final::Returned(bytes)), _) => return Verdict::Returned(bytes),
         (Some(Final::Acknowledged), Stopped::Cancelled(cause)) => return Verdict::Cancelled(cause.clone()),
         (Some(Final::Acknowledged), Stopped::BootTimeout) => {

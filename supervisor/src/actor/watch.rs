@@ -254,9 +254,12 @@ impl Watch {
         match m {
             Message::Hello(_) | Message::Ready => self.boot_message(m),
             Message::LastWords(words) => self.last_words = Some(words),
-            Message::Return { value, ledger } => self.ended(Final::Returned(value), ledger),
             Message::Failed { error, ledger } => self.ended(Final::Failed(Error::from_tree(error)), ledger),
             Message::CancelAck { ledger, .. } => self.ended(Final::Acknowledged, ledger),
+            early if self.booting().is_some() => {
+                self.protocol_error(format!("it said {} before it was ready", early.name()));
+            }
+            Message::Return { value, ledger } => self.ended(Final::Returned(value), ledger),
             Message::Goodbye => {}
             Message::CallReturned { dialog, value } => self.answered(dialog, Answer::Returned(value)),
             Message::CallFailed { dialog, error } => {
@@ -266,7 +269,8 @@ impl Watch {
             other => {
                 let name = other.name();
                 match wire::event_from(other) {
-                    Some(event) => self.here.tell(&event),
+                    Some(event) if event.is_below(self.id.path()) => self.here.tell(&event),
+                    Some(_) => self.protocol_error(format!("{name} is of an actor that is not below it")),
                     None => self.protocol_error(format!("{name} is said by parents only")),
                 }
             }
@@ -317,6 +321,9 @@ impl Watch {
 
     /// The last message: from now on the process has the time of a cancel to go.
     fn ended(&mut self, last: Final, ledger: Ledger) {
+        if self.last.is_some() {
+            return self.protocol_error("it ended twice".to_owned());
+        }
         self.here.count(|books| books.add(ledger));
         self.last = Some(last);
         if self.ladder.is_none() {

@@ -55,7 +55,7 @@ impl Watch {
             match action {
                 Action::Ask => self.ask(),
                 // Its death has begun, and is slow to show.
-                Action::Terminate | Action::Kill if self.link != Link::Open && self.process.is_ending() => {}
+                Action::Terminate if self.is_dying() => {}
                 // A process that is gone already cannot be signalled: its exit is on the way.
                 Action::Terminate => {
                     if self.process.signal(Signal::TERM).is_ok() && !self.exited {
@@ -64,8 +64,10 @@ impl Watch {
                     }
                     self.let_go_on();
                 }
+                // Sent in any case, which harms no dying process; but what dies already did not die of it.
                 Action::Kill => {
-                    if self.process.signal(Signal::KILL).is_ok() && !self.exited {
+                    let dying = self.is_dying();
+                    if self.process.signal(Signal::KILL).is_ok() && !self.exited && !dying {
                         self.here.count(|b| b.kill += 1);
                         self.told = Told::Kill;
                     }
@@ -77,6 +79,10 @@ impl Watch {
                 }
             }
         }
+    }
+
+    fn is_dying(&self) -> bool {
+        self.link != Link::Open && self.process.is_ending()
     }
 
     fn ask(&mut self) {
