@@ -14,6 +14,7 @@
 //!   may spawn into it, cancel it, and wake it, and no second run may be there.
 
 use crate::clock::{Clock, Instant};
+use crate::entry;
 use crate::reactor::parts::{Bell, HostBell};
 use crate::run::{
     SHUTDOWN_GRACE, Session, ask_reactor, drain_inbox, fire_due, flat_live, poll_batch, run_jobs, wake_idle,
@@ -165,7 +166,7 @@ impl<D: Driver, F: Future> Future for Hosted<D, F> {
         };
         match stage {
             Stage::Ending { value, session, until }
-                if flat_live() == 0 || runtime::with(Runtime::clock).now() >= until =>
+                if all_over() || runtime::with(Runtime::clock).now() >= until =>
             {
                 session.all_ended();
                 Poll::Ready(value)
@@ -241,6 +242,14 @@ impl<D: Driver, F: Future> Hosted<D, F> {
         }
         self.driver.poll_readable(cx).is_ready()
     }
+}
+
+/// Has every task ended, and were the last calls of other threads made? These may start tasks of the system.
+fn all_over() -> bool {
+    if flat_live() == 0 {
+        entry::end_calls();
+    }
+    flat_live() == 0
 }
 
 /// One batch of polls and one look outside.

@@ -32,7 +32,7 @@ pub fn between_polls(job: impl FnOnce() + 'static) {
 /// Starts a task that belongs to the run and not to a nursery. When main has ended it is cancelled with the reason
 /// `Shutdown`, and [`crate::run`] returns only after it has ended.
 ///
-/// For clean-up that must happen although its owner was dropped. A panic in it comes out of `run`.
+/// For clean-up that must happen although its owner was dropped. A panic in it cancels main, and comes out of `run`.
 ///
 /// # Panics
 ///

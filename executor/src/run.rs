@@ -4,7 +4,7 @@
 //!   run(main) ─► ┌► up to 64 polls of ready tasks ─► jobs between polls (a fork, say)
 //!                │                                        │
 //!                └── inbox ◄── reactor (waits only if nothing is ready) ◄── due deadlines
-//!   main ends ─► whatever is left is cancelled with Shutdown and awaited ─► the value
+//!   main ends ─► whatever is left is cancelled with Shutdown and awaited ─► the last calls of other threads ─► the value
 //! ```
 //!
 //! Rules:
@@ -14,7 +14,9 @@
 
 use crate::cancel::Reason;
 use crate::clock::{Clock, Instant};
+use crate::entry;
 use crate::panics::Steps;
+use crate::reactor::calls::CALLS;
 use crate::runtime::{self, POLLS_PER_TURN, Runtime, TimerTarget};
 use crate::task::sched::{Flat, Next};
 use crate::task::word::Word;
@@ -82,9 +84,16 @@ impl Session {
     fn shut_down(self) {
         self.main_ended();
         let until = Clock::Real.now() + SHUTDOWN_GRACE;
-        while flat_live() > 0 && Clock::Real.now() < until {
-            // A timer keeps the wait bounded even if nothing of theirs ever becomes ready.
-            let _ = turn::<std::future::Ready<()>>(self.main, None);
+        loop {
+            while flat_live() > 0 && Clock::Real.now() < until {
+                // A timer keeps the wait bounded even if nothing of theirs ever becomes ready.
+                let _ = turn::<std::future::Ready<()>>(self.main, None);
+            }
+            // The last calls may start tasks of the system.
+            entry::end_calls();
+            if flat_live() == 0 || Clock::Real.now() >= until {
+                break;
+            }
         }
         self.all_ended();
     }
@@ -129,6 +138,8 @@ impl Drop for Session {
         let jobs = runtime::with(|rt| std::mem::take(&mut *rt.jobs.borrow_mut()));
         steps.step(|| drop(jobs));
         loop {
+            // Accepted Is Made, also if main has panicked, and in this place for what a destructor asks for.
+            steps.step(entry::end_calls);
             let task = runtime::with(|rt| rt.sched.borrow_mut().take_any_flat());
             let Some(task) = task else { break };
             steps.step(|| drop(task));
@@ -197,7 +208,7 @@ fn poll_flat(rt: &Runtime, word: Word, mut task: Flat) {
         // Children catch their own panics: this is a task of the system.
         Err(payload) => {
             rt.sched.borrow_mut().finish(word);
-            runtime::orphan_ended(Err(payload));
+            runtime::system_panicked(payload);
             Some(task)
         }
     };
@@ -334,9 +345,15 @@ pub(crate) fn drain_inbox() {
     }
     let mut words = runtime::with(|rt| rt.words.take());
     inbox.drain(&mut words);
+    let came = words.len();
+    words.retain(|word| *word != CALLS);
+    let called = words.len() < came;
     // Words of this thread: only a foreign executor that polls one of our nurseries has a waker to be woken.
     runtime::wake_each(
         words.drain(..).filter_map(|bits| runtime::with(|rt| rt.wake_word(Word::from_bits(bits)))),
     );
     runtime::with(|rt| rt.words.replace(words));
+    if called {
+        entry::make_calls();
+    }
 }

@@ -5,7 +5,7 @@
 //!                 ├─ scopes     the tree of cancel scopes       ◄─ cancel, checkpoints
 //!                 ├─ timers     deadlines                       ◄─ sleep, scope deadlines
 //!                 ├─ reactor    mio                             ◄─ fds
-//!                 ├─ inbox      words woken by other threads
+//!                 ├─ inbox      words woken by other threads, and their calls
 //!                 └─ current scope, current task, budget, clock
 //! ```
 //!
@@ -34,16 +34,18 @@ pub use stats::{Stats, stats};
 pub(crate) use stats::{absorbing, note_swallowed};
 pub(crate) use tasks::{
     close_nursery, fill_flat, hand_over, orphan_ended, owe, remove_borrowed, remove_node, reserve_flat,
-    signal_hub, take_flat, wake, wake_each,
+    signal_hub, system_panicked, take_flat, wake, wake_each,
 };
 
 use crate::cancel::ScopeId;
 use crate::cancel::tree::Tree;
 use crate::clock::{Clock, Instant};
 use crate::deadline::{Deadlines, TimerKey};
+use crate::entry::Call;
 use crate::locals::Locals;
 use crate::panics::{Payload, Steps};
 use crate::reactor::Reactor;
+use crate::reactor::calls::Calls;
 use crate::reactor::notify::Inbox;
 use crate::registry;
 use crate::task::TaskId;
@@ -99,6 +101,9 @@ pub(crate) struct Runtime {
     /// Whom the reactor and other threads wake: kept for their memory.
     pub(crate) woken: RefCell<Vec<Waker>>,
     pub(crate) words: RefCell<Vec<u64>>,
+    /// What other threads want done here, once somebody asked for a handle; and a batch of it, kept for its memory.
+    calls: RefCell<Option<Arc<Calls<Call>>>>,
+    pub(crate) called: RefCell<Vec<Call>>,
     scope: Cell<ScopeId>,
     /// Is no scope cancelled?
     quiet: Cell<bool>,
@@ -139,6 +144,8 @@ impl Runtime {
             idle: RefCell::new(Vec::new()),
             woken: RefCell::new(Vec::new()),
             words: RefCell::new(Vec::new()),
+            calls: RefCell::new(None),
+            called: RefCell::new(Vec::new()),
             scope: Cell::new(ScopeId::NONE),
             quiet: Cell::new(true),
             task: Cell::new(None),
@@ -172,6 +179,8 @@ impl Runtime {
         self.inbox.replace(Some(inbox));
         self.active.set(true);
         self.orphan_failures.set(0);
+        // Of a run whose main panicked: that came out of it, and this has nowhere to go.
+        std::mem::forget(self.system_panic.take());
         self.run.set(self.run.get().wrapping_add(1));
         self.clock.set(clock);
         self.seed.set(seed);
@@ -195,6 +204,7 @@ impl Runtime {
         steps.step(|| drop(self.local.take()));
         // The descriptors of a run end with it. A stale wake finds its executor's number gone, or a stranger's.
         drop(self.reactor.take());
+        drop(self.calls.take());
         drop(self.inbox.take());
         let executor = self.sched.borrow().executor();
         self.sched.borrow_mut().set_executor(0);
@@ -237,6 +247,16 @@ impl Runtime {
 
     pub(crate) fn inbox(&self) -> Arc<Inbox> {
         self.inbox.borrow().clone().expect("an active run has an inbox")
+    }
+
+    /// The line of calls into this run, made on first use.
+    pub(crate) fn calls(&self) -> Arc<Calls<Call>> {
+        let inbox = self.inbox();
+        Arc::clone(self.calls.borrow_mut().get_or_insert_with(|| Arc::new(Calls::new(inbox))))
+    }
+
+    pub(crate) fn calls_if_any(&self) -> Option<Arc<Calls<Call>>> {
+        self.calls.borrow().clone()
     }
 
     pub(crate) fn reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> io::Result<R> {
@@ -282,6 +302,8 @@ impl Runtime {
         std::mem::forget(self.timers.replace(Deadlines::new()));
         std::mem::forget(self.reactor.replace(None));
         std::mem::forget(self.inbox.replace(None));
+        std::mem::forget(self.calls.replace(None));
+        std::mem::forget(self.called.replace(Vec::new()));
         std::mem::forget(self.jobs.replace(VecDeque::new()));
         std::mem::forget(self.idle.replace(Vec::new()));
         std::mem::forget(self.woken.replace(Vec::new()));

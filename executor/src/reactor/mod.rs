@@ -18,6 +18,7 @@
 //! * Wakers are collected, never called, in here.
 //! * Deregister before close, always: a dup in a child would keep the registration alive.
 
+pub(crate) mod calls;
 pub(crate) mod notify;
 pub(crate) mod parts;
 

@@ -1,14 +1,16 @@
-//! What the doorbell protocol ([`super::notify`]) is made of: a queue, a flag, and a place where the bell hangs.
+//! What the doorbell protocol ([`super::notify`]) and the line of calls ([`super::calls`]) are made of: a queue, a flag, a lock, and a place where the bell hangs.
 //!
-//! `tests/loom_notify.rs` puts its models in place of these, under the same names, and runs the same protocol.
+//! `tests/loom_notify.rs` and `tests/loom_calls.rs` put their models in place of these, under the same names, and run the same protocols.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fs::File;
 use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
-pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
+pub(crate) use std::sync::atomic::AtomicBool;
+pub(super) use std::sync::atomic::{Ordering, fence};
+pub(super) use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Many threads put in, one takes out.
 pub(super) struct Mail {

@@ -9,7 +9,7 @@
 //! * **All Are Woken**: a batch is woken to its end, also if a foreign waker in it panics.
 
 use super::{BUDGET, Runtime, try_with, with};
-use crate::cancel::ScopeId;
+use crate::cancel::{Reason, ScopeId};
 use crate::panics::{Payload, Steps, keep_first};
 use crate::registry;
 use crate::task::TaskId;
@@ -238,4 +238,10 @@ pub(crate) fn orphan_ended(outcome: Result<bool, Payload>) {
             keep_first(&mut rt.system_panic.borrow_mut(), payload);
         }),
     }
+}
+
+/// A task of the system, or a call of another thread, panicked: main is cancelled, and the panic comes out of the run.
+pub(crate) fn system_panicked(payload: Payload) {
+    orphan_ended(Err(payload));
+    with(|rt| rt.change(|tree| tree.cancel(rt.root(), Reason::Shutdown)));
 }
