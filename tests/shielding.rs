@@ -267,7 +267,7 @@ fn shielded_child_survives_outer_cancel() {
 #[test]
 fn a_shield_raised_after_delivery_protects_later_checkpoints_only() {
     in_every_order(async || {
-        let results = Cell::new((true, false));
+        let (delivered, raised, protected) = (Cell::new(false), Cell::new(false), Cell::new(false));
         let r: Result<Option<()>, Fault> = CancelScope::new()
             .run(async |outer| {
                 Run::nursery(async |n| {
@@ -276,27 +276,29 @@ fn a_shield_raised_after_delivery_protects_later_checkpoints_only() {
                     n.spawn(async {
                         inner
                             .run(async |_| {
-                                let first = checkpoint().await.is_ok();
-                                let second = checkpoint().await.is_ok();
-                                results.set((first, second));
+                                delivered.set(sleep_forever().await.is_err());
+                                while !raised.get() {
+                                    yield_now().await;
+                                }
+                                protected.set(checkpoint().await.is_ok());
                                 Ok::<_, Fault>(())
                             })
                             .await?;
                         Ok(())
                     });
-                    // The child stands in its first checkpoint.
-                    yield_now().await;
+                    wait_until_idle().await?;
                     outer.cancel();
-                    while results.get() == (true, false) {
+                    while !delivered.get() {
                         yield_now().await;
-                        handle.set_shield(true);
                     }
+                    handle.set_shield(true);
+                    raised.set(true);
                     Ok(())
                 })
                 .await
             })
             .await;
         assert!(matches!(r, Ok(Some(()))), "{}", shape(&r));
-        assert_eq!(results.get(), (false, true), "delivered once; a later checkpoint is protected");
+        assert!(delivered.get() && protected.get(), "delivered once; a later checkpoint is protected");
     });
 }

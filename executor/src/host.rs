@@ -209,7 +209,7 @@ impl<D: Driver, F: Future> Hosted<D, F> {
     fn wait(&mut self, until: Option<Instant>, cx: &mut Context<'_>) {
         let (busy, idlers) = runtime::with(|rt| {
             let busy = rt.sched.borrow().has_ready() || !rt.jobs.borrow().is_empty() || rt.inbox().has_mail();
-            (busy, !rt.idle.borrow().is_empty())
+            (busy, rt.cushion().is_some())
         });
         if !busy && idlers {
             wake_idle();

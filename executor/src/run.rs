@@ -250,13 +250,8 @@ fn look_outside() {
 
 fn idle_real() {
     let until = runtime::with(|rt| rt.timers.borrow().look_again_at());
-    let waiters = runtime::with(|rt| !rt.idle.borrow().is_empty());
-    if waiters {
-        // Somebody waits for idleness: look without waiting, and if there is nothing, this is it.
-        if ask_reactor(Some(Duration::ZERO)) == 0 && !runtime::with(|rt| rt.sched.borrow().has_ready()) {
-            wake_idle();
-        }
-        return;
+    if let Some(cushion) = runtime::with(Runtime::cushion) {
+        return idle_for(cushion, until);
     }
     let shutting_down = runtime::with(|rt| rt.shutting_down.get());
     let timeout = until.map(|at| at.saturating_duration_since(Clock::Real.now()));
@@ -266,20 +261,33 @@ fn idle_real() {
     ask_reactor(timeout);
 }
 
+/// Somebody waits for idleness: if nothing comes for as long as `cushion`, this is it.
+fn idle_for(cushion: Duration, until: Option<Instant>) {
+    let start = Clock::Real.now();
+    let end = start + cushion;
+    let wait = until.map_or(end, |until| until.min(end)) - start;
+    if ask_reactor(Some(wait)) == 0 && !runtime::with(Runtime::is_busy) && Clock::Real.now() >= end {
+        wake_idle();
+    }
+}
+
 /// Idle under the virtual clock: outside first, then whoever waits for idleness, then the next deadline.
 fn idle_virtual() {
-    if ask_reactor(Some(Duration::ZERO)) > 0
-        || runtime::with(|rt| rt.sched.borrow().has_ready() || rt.inbox().has_mail())
-    {
+    if ask_reactor(Some(Duration::ZERO)) > 0 || runtime::with(Runtime::is_busy) {
         return;
     }
-    if runtime::with(|rt| !rt.idle.borrow().is_empty()) {
-        wake_idle();
-        return;
-    }
-    match runtime::with(|rt| rt.timers.borrow().next()) {
-        Some(at) => runtime::with(|rt| rt.set_clock(Clock::Virtual(at.max(rt.clock().now())))),
-        None => {
+    let now = runtime::with(|rt| rt.clock().now());
+    // Without autojump time passes by `jump` alone.
+    let next = runtime::with(|rt| rt.timers.borrow().next().filter(|_| rt.autojump.get()));
+    match (runtime::with(Runtime::cushion), next) {
+        (Some(cushion), next) if cushion.is_zero() || next.is_none_or(|at| now + cushion < at) => {
+            if runtime::with(|rt| rt.autojump.get()) {
+                runtime::with(|rt| rt.set_clock(Clock::Virtual(now + cushion)));
+            }
+            return wake_idle();
+        }
+        (_, Some(at)) => runtime::with(|rt| rt.set_clock(Clock::Virtual(at.max(now)))),
+        (_, None) => {
             let shutting_down = runtime::with(|rt| rt.shutting_down.get());
             ask_reactor(shutting_down.then_some(LOOK_AGAIN));
         }
@@ -287,8 +295,9 @@ fn idle_virtual() {
     fire_due();
 }
 
+/// Wakes those who wait for idleness with the smallest cushion; the others wait on, from the beginning.
 pub(crate) fn wake_idle() {
-    runtime::wake_each(runtime::with(|rt| std::mem::take(&mut *rt.idle.borrow_mut())));
+    runtime::wake_each(runtime::with(|rt| rt.idle.borrow_mut().take_smallest()));
 }
 
 pub(crate) fn fire_due() {

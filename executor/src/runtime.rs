@@ -11,7 +11,7 @@
 //!
 //! * `runtime.rs`: the value, its beginning and end, and the fork. `key.rs`: what belongs to which run.
 //! * `scopes.rs`: the current scope, and changes of the tree. `locals.rs`: the current task-local values.
-//! * `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
+//! * `idle.rs`: who waits for idleness. `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
 //!
 //! Rules:
 //! * **No Borrow Across Calls**: no cell is borrowed while a future is polled, a waker is woken, or a value of a
@@ -19,12 +19,15 @@
 //! * A forked child forgets everything here ([`forget`]): its keys and wakers belong to another epoch, and every
 //!   key holder compares the epoch before it uses its key.
 
+mod idle;
 mod key;
 mod locals;
 mod scopes;
 mod stats;
 mod tasks;
 
+#[cfg(feature = "testing")]
+pub(crate) use idle::IdlerKey;
 pub(crate) use key::{RunKey, is_current_epoch, is_current_run, require_run, run_key};
 pub(crate) use scopes::{
     arm_on_entry, cancel, effective, effective_deadline, end_scope, is_cancelled, new_scope, new_scope_above,
@@ -50,6 +53,7 @@ use crate::reactor::notify::Inbox;
 use crate::registry;
 use crate::task::TaskId;
 use crate::task::sched::Sched;
+use idle::Idlers;
 use stats::Counters;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -59,6 +63,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 /// Consecutive ready operations a task may do before it has to yield.
 pub(crate) const BUDGET: u32 = 64;
@@ -97,7 +102,10 @@ pub(crate) struct Runtime {
     reactor: RefCell<Option<Reactor>>,
     inbox: RefCell<Option<Arc<Inbox>>>,
     pub(crate) jobs: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    pub(crate) idle: RefCell<Vec<Waker>>,
+    /// Who waits for idleness, and how long it has to last.
+    pub(crate) idle: RefCell<Idlers>,
+    /// May the virtual clock jump by itself?
+    pub(crate) autojump: Cell<bool>,
     /// Whom the reactor and other threads wake: kept for their memory.
     pub(crate) woken: RefCell<Vec<Waker>>,
     pub(crate) words: RefCell<Vec<u64>>,
@@ -141,7 +149,8 @@ impl Runtime {
             reactor: RefCell::new(None),
             inbox: RefCell::new(None),
             jobs: RefCell::new(VecDeque::new()),
-            idle: RefCell::new(Vec::new()),
+            idle: RefCell::new(Idlers::new()),
+            autojump: Cell::new(true),
             woken: RefCell::new(Vec::new()),
             words: RefCell::new(Vec::new()),
             calls: RefCell::new(None),
@@ -183,6 +192,7 @@ impl Runtime {
         std::mem::forget(self.system_panic.take());
         self.run.set(self.run.get().wrapping_add(1));
         self.clock.set(clock);
+        self.autojump.set(true);
         self.seed.set(seed);
         let root = self.change(|tree| tree.insert(ScopeId::NONE));
         self.root.set(root);
@@ -245,6 +255,16 @@ impl Runtime {
         x.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
+    /// How long nothing may happen until the first of those who wait for idleness is woken; `None` if nobody does.
+    pub(crate) fn cushion(&self) -> Option<Duration> {
+        self.idle.borrow().cushion()
+    }
+
+    /// Is there something to do without asking the reactor?
+    pub(crate) fn is_busy(&self) -> bool {
+        self.sched.borrow().has_ready() || !self.jobs.borrow().is_empty() || self.inbox().has_mail()
+    }
+
     pub(crate) fn inbox(&self) -> Arc<Inbox> {
         self.inbox.borrow().clone().expect("an active run has an inbox")
     }
@@ -305,7 +325,7 @@ impl Runtime {
         std::mem::forget(self.calls.replace(None));
         std::mem::forget(self.called.replace(Vec::new()));
         std::mem::forget(self.jobs.replace(VecDeque::new()));
-        std::mem::forget(self.idle.replace(Vec::new()));
+        std::mem::forget(self.idle.replace(Idlers::new()));
         std::mem::forget(self.woken.replace(Vec::new()));
         std::mem::forget(self.system_panic.replace(None));
         std::mem::forget(self.local.replace(None));

@@ -1,17 +1,37 @@
-//! For tests of code built on this crate: a clock that jumps, an order that a seed decides, and idleness as an event.
+//! For tests of code built on this crate: a clock that jumps, an order that a seed decides, idleness as an event.
+//!
+//! ```text
+//!   run_virtual │ run_seeded │ run_limited ─► your test ─┬─ wait_until_idle, jump, set_autojump       time
+//!                                                        ├─ assert_checkpoints, wake_random           tasks
+//!                                                        ├─ Sequencer                                 order
+//!                                                        └─ memory_pipe, lock_step_pair, …            bytes
+//! ```
+//!
+//! * `time.rs`: the virtual clock, by hand. `idle.rs`: idleness. `checkpoints.rs`: does this code notice cancellation?
+//! * `sequencer.rs`: blocks that run one after the other. `streams.rs`: bytes without sockets.
+//! * `limited.rs`: a time limit that says who hangs, and where.
 //!
 //! Only with the feature `testing`.
 
-use crate::checkpoint::Wait;
+mod checkpoints;
+mod idle;
+mod limited;
+mod sequencer;
+pub mod streams;
+mod time;
+
+pub use checkpoints::{assert_checkpoints, assert_no_checkpoints};
+pub use idle::{wait_until_idle, wait_until_idle_for};
+pub use limited::{limited, run_limited};
+pub use sequencer::{SequenceBroken, Sequencer, Turn};
+pub use time::{jump, set_autojump};
+
 use crate::clock::{Clock, Instant};
-use crate::error::Cancelled;
 use crate::run::run_with;
 use crate::runtime;
 use crate::task::raw;
 use crate::task::word::Word;
-use std::future::{Future, poll_fn};
-use std::task::Poll;
-use std::time::Duration;
+use std::future::Future;
 
 /// [`crate::run`] under a virtual clock: time stands still while anything can run, and jumps to the next deadline
 /// when nothing can. It starts at one hour past zero.
@@ -34,7 +54,8 @@ pub fn run_virtual<F: Future>(main: F) -> F::Output {
     run_with(Clock::Virtual(Instant::from_nanos(3_600_000_000_000)), 0, main)
 }
 
-/// The same, with the order of ready tasks decided by `seed` (not zero): one seed, one trace.
+/// The same, with an order that `seed` (not zero) decides: of the ready tasks, and of the ready children in each nursery. One
+/// seed, one trace.
 ///
 /// # Panics
 ///
@@ -43,50 +64,6 @@ pub fn run_virtual<F: Future>(main: F) -> F::Output {
 pub fn run_seeded<F: Future>(seed: u64, main: F) -> F::Output {
     assert!(seed != 0, "the seed must not be zero");
     run_with(Clock::Virtual(Instant::from_nanos(3_600_000_000_000)), seed, main)
-}
-
-/// Moves the virtual clock forward by `d`, without waiting for anybody.
-///
-/// # Panics
-///
-/// Unless the run is under the virtual clock.
-#[track_caller]
-pub fn jump(d: Duration) {
-    runtime::with(|rt| match rt.clock() {
-        Clock::Virtual(now) => rt.set_clock(Clock::Virtual(now + d)),
-        Clock::Real | Clock::Host(_) => panic!("jump() needs the virtual clock: use run_virtual"),
-    });
-}
-
-/// Waits until no other task can run: all wait for time, for a descriptor, or for one another.
-///
-/// Under the virtual clock this comes before time jumps.
-///
-/// # Cancellation
-///
-/// A checkpoint always; Strict.
-///
-/// # Errors
-///
-/// [`Cancelled`] if the scope around the call is cancelled.
-pub async fn wait_until_idle() -> Result<(), Cancelled> {
-    let mut wait = Wait::new();
-    let mut waited = false;
-    poll_fn(|cx| {
-        wait.poll(cx, |cx| {
-            if std::mem::replace(&mut waited, true) && runtime::with(|rt| rt.idle.borrow().is_empty()) {
-                return Poll::Ready(());
-            }
-            runtime::with(|rt| {
-                let mut idle = rt.idle.borrow_mut();
-                if !idle.iter().any(|w| w.will_wake(cx.waker())) {
-                    idle.push(cx.waker().clone());
-                }
-            });
-            Poll::Pending
-        })
-    })
-    .await
 }
 
 /// Wakes `count` words of this thread's executor at random: live tasks, freed ones, and numbers that never were.

@@ -14,7 +14,8 @@
 //!   it (a future that was polled inside and is awaited outside, or leaked) hands them to the root.
 //! * What a change leaves to do with values of users, whom to wake and what to drop, is collected; the caller takes it
 //!   ([`Tree::take_aftermath`]) and does it after its borrow.
-//! * **Counted**: `cancelled` is the number of nodes with an effective reason. While it is 0 nobody has to look.
+//! * **Counted**: `cancelled` is the number of nodes with an effective reason, and of those who watch. While it is 0 nobody
+//!   has to look.
 
 mod limits;
 mod waiters;
@@ -124,9 +125,15 @@ impl Tree {
         (n.live && n.generation == id.generation).then_some(id.index as usize)
     }
 
-    /// Is any scope cancelled?
+    /// Is any scope cancelled, or does somebody want every question looked into?
     pub(crate) fn any_cancelled(&self) -> bool {
         self.cancelled > 0
+    }
+
+    /// From now on, or no longer, somebody is to look into the tree although nothing in it is cancelled.
+    #[cfg(feature = "testing")]
+    pub(crate) fn watch(&mut self, on: bool) {
+        self.cancelled = if on { self.cancelled + 1 } else { self.cancelled - 1 };
     }
 
     /// What the changes so far have left to do; `None` if there is nothing.

@@ -71,12 +71,19 @@ impl Runtime {
         if self.quiet.get() {
             return Ok(());
         }
+        bump(&self.counters.checks);
         let reason = match self.scopes.borrow().effective(self.scope.get()) {
             None => return Ok(()),
             Some(reason) => reason.clone(),
         };
         bump(&self.counters.delivered);
         Err(Cancelled::mint(reason))
+    }
+
+    /// Has every question whether the current scope is cancelled counted, or no longer.
+    #[cfg(feature = "testing")]
+    pub(crate) fn watch_checks(&self, on: bool) {
+        self.change(|tree| tree.watch(on));
     }
 
     /// Gives a scope the timer that its limit asks for, in place of the one before.

@@ -1,6 +1,7 @@
 //! What an executor counts, and what it says about itself.
 
 use super::{Runtime, try_with, with};
+use crate::clock::Instant;
 use crate::reactor::Reactor;
 use crate::task::TaskId;
 use std::cell::Cell;
@@ -32,12 +33,17 @@ pub struct Stats {
     pub last_swallowed_by: Option<TaskId>,
     /// Tasks alive now: main, children, bodies of open nurseries.
     pub tasks: usize,
+    /// Tasks that wait for nothing but their turn; not the one that asks. A task is among them as well if it is polled only
+    /// because a child in a nursery of its own is ready.
+    pub runnable: usize,
     /// Cancel scopes open now, the root and those of open nurseries included.
     pub scopes: usize,
     /// Operations waiting now in a cancel scope.
     pub waiting: usize,
     /// Timers armed now.
     pub timers: usize,
+    /// The earliest timer that is armed now: a sleep's, or the deadline of a scope that has been entered.
+    pub next_deadline: Option<Instant>,
     /// Descriptors registered now.
     pub registrations: usize,
 }
@@ -48,6 +54,8 @@ pub(super) struct Counters {
     turns: Cell<u64>,
     timers_fired: Cell<u64>,
     pub(super) delivered: Cell<u64>,
+    /// Questions whether the current scope is cancelled: those that had to be looked into.
+    pub(super) checks: Cell<u64>,
     swallowed: Cell<u64>,
     last_swallowed_by: Cell<Option<TaskId>>,
     /// Is a `Cancelled` that is dropped now one that a scope has taken in?
@@ -65,6 +73,7 @@ impl Counters {
             turns: Cell::new(0),
             timers_fired: Cell::new(0),
             delivered: Cell::new(0),
+            checks: Cell::new(0),
             swallowed: Cell::new(0),
             last_swallowed_by: Cell::new(None),
             absorbing: Cell::new(false),
@@ -72,9 +81,9 @@ impl Counters {
     }
 
     pub(super) fn reset(&self) {
-        for c in [&self.polls, &self.turns, &self.timers_fired, &self.delivered, &self.swallowed] {
-            c.set(0);
-        }
+        let counts =
+            [&self.polls, &self.turns, &self.timers_fired, &self.delivered, &self.checks, &self.swallowed];
+        counts.into_iter().for_each(|c| c.set(0));
         self.last_swallowed_by.set(None);
         self.absorbing.set(false);
     }
@@ -93,6 +102,11 @@ impl Runtime {
         bump(&self.counters.timers_fired);
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn checks(&self) -> u64 {
+        self.counters.checks.get()
+    }
+
     pub(crate) fn registrations(&self) -> usize {
         self.reactor.borrow().as_ref().map_or(0, Reactor::registrations)
     }
@@ -105,9 +119,11 @@ pub fn stats() -> Stats {
         let (scopes, waiting) = rt.scopes.borrow().counts();
         Stats {
             tasks: rt.sched.borrow().nodes_live(),
+            runnable: rt.sched.borrow().runnable(rt.task()),
             scopes,
             waiting,
             timers: rt.timers.borrow().len(),
+            next_deadline: rt.timers.borrow().next(),
             registrations: rt.registrations(),
             polls: rt.counters.polls.get(),
             turns: rt.counters.turns.get(),

@@ -104,6 +104,12 @@ impl Runtime {
         poll(&mut Context::from_waker(&waker))
     }
 
+    /// What is left of the task's budget.
+    #[cfg(feature = "testing")]
+    pub(crate) fn budget_left(&self) -> u32 {
+        self.budget.get()
+    }
+
     /// Takes one of the polls that are left until the loop looks outside.
     pub(crate) fn take_poll(&self) -> bool {
         let left = self.polls_left.get();
@@ -117,6 +123,9 @@ impl Runtime {
     pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> (usize, Option<(u32, Word)>) {
         {
             let mut sched = self.sched.borrow_mut();
+            if self.is_seeded() {
+                sched.shuffle_hub(hub, |len| (self.random() % len as u64) as usize);
+            }
             if let Some(ready) = sched.enter_hub(hub, waker) {
                 return (ready, sched.next_in_hub(hub));
             }

@@ -125,6 +125,11 @@ impl Nodes {
         &mut self.table[index as usize]
     }
 
+    /// The same to look at.
+    pub(super) fn get(&self, index: u32) -> &Node {
+        &self.table[index as usize]
+    }
+
     pub(super) fn live(&self) -> usize {
         self.live
     }

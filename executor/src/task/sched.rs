@@ -255,6 +255,16 @@ impl Sched {
         live.collect()
     }
 
+    /// How many tasks are in a list of those that are ready, `running` apart.
+    pub(crate) fn runnable(&self, running: Option<TaskId>) -> usize {
+        let is_task = |index: &&u32| {
+            let n = self.nodes.get(**index);
+            let is_task = !matches!(n.body, Body::Free { .. } | Body::Borrowed { slot: BODY });
+            is_task && n.is_queued() && running != Some(TaskId(self.word(**index)))
+        };
+        self.run.iter().chain(self.hubs.iter().flat_map(|hub| &hub.ready)).filter(is_task).count()
+    }
+
     fn owner(&self, index: u32, hub: HubIndex) -> Owner {
         match (self.hubs.get(hub as usize), self.starters.get(&index)) {
             (None, _) => Owner::Nobody,
@@ -371,6 +381,14 @@ impl Sched {
         }
         hub.signalled = false;
         Some(hub.ready.len())
+    }
+
+    /// Puts those that are ready into an order that `pick` decides: it chooses one of so many.
+    pub(crate) fn shuffle_hub(&mut self, h: HubIndex, pick: impl Fn(usize) -> usize) {
+        let ready = &mut self.hubs[h as usize].ready;
+        for left in (2..=ready.len()).rev() {
+            ready.swap(left - 1, pick(left));
+        }
     }
 
     /// A poll of the nursery begins, by somebody new. The waker that is no longer needed comes back to be dropped
