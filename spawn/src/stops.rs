@@ -97,8 +97,6 @@ impl Stops {
                 // An error drops `this`, which puts back what was changed so far.
                 let _default = sys::set_action(signal.as_raw(), Action::Bell)?;
             }
-            // Whoever started this process may have blocked it, and it would never come.
-            sys::unblock(signal.as_raw());
         }
         Ok(this)
     }

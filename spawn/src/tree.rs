@@ -89,7 +89,8 @@ pub fn no_children() -> bool {
     answer.is_err_and(|e| e.raw_os_error() == Some(libc::ECHILD))
 }
 
-/// The open descriptors of this process with what they stand for, in ascending order.
+/// The open descriptors of this process with what they stand for, in ascending order. A file whose name somebody has
+/// removed since is called by it all the same: it is the same file.
 ///
 /// # Errors
 ///
@@ -99,9 +100,9 @@ pub fn open_fds() -> io::Result<Vec<(RawFd, String)>> {
     for entry in fs::read_dir("/proc/self/fd")? {
         let entry = entry?;
         let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let target =
-            fs::read_link(entry.path()).map_or_else(|_| String::new(), |t| t.to_string_lossy().into_owned());
-        found.push((fd, target));
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        let target = target.to_string_lossy();
+        found.push((fd, target.strip_suffix(" (deleted)").unwrap_or(&target).to_owned()));
     }
     // The listing's own descriptor is gone by now.
     let listing = format!("/proc/{}/fd", Pid::this());

@@ -161,7 +161,7 @@ impl Order {
         };
         let id = ActorId::new(&start.name, &path, made.process.pid().as_raw().unsigned_abs());
         up.pid.set(id.pid());
-        let line = Line::new(Channel::from_std(made.link)?, config.limits);
+        let line = Line::new(Channel::from_std(made.link)?, config.limits, config.cancel_limit());
         *up.line.borrow_mut() = Some((Rc::clone(&line), id.clone()));
         let ready = move || {
             up.ready.set();

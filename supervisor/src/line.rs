@@ -19,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 /// How a dialog has ended.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub(crate) struct Line {
     pub(crate) channel: Channel,
     /// What it may carry once the boot is done.
     pub(crate) limits: Limits,
+    /// How long the actor may take to stop what it does.
+    pub(crate) cancel_limit: Duration,
     next: Cell<u64>,
     calls: RefCell<BTreeMap<u64, Call>>,
     /// Answers that nobody waited for any more.
@@ -61,10 +64,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(channel: Channel, limits: Limits) -> Rc<Self> {
+    pub(crate) fn new(channel: Channel, limits: Limits, cancel_limit: Duration) -> Rc<Self> {
         Rc::new(Line {
             channel,
             limits,
+            cancel_limit,
             next: Cell::new(1),
             calls: RefCell::default(),
             late: Cell::new(0),
@@ -139,12 +143,13 @@ mod tests {
     use pleach_ipc::Channel;
     use pleach_ipc::proto::Limits;
     use std::task::Waker;
+    use std::time::Duration;
 
     #[test]
     fn an_answer_finds_its_call_or_nobody() {
         run(async {
             let (channel, _peer) = Channel::pair().expect("a socketpair");
-            let line = Line::new(channel, Limits::default());
+            let line = Line::new(channel, Limits::default(), Duration::ZERO);
             let (a, b) = (line.open(), line.open());
             assert!(line.take_answer(a, Waker::noop()).is_none());
             assert!(matches!(line.answer(b, Answer::Cancelled), Fate::Taken));

@@ -73,7 +73,7 @@ impl Portal {
     /// # Cancellation
     ///
     /// A checkpoint always. Cancelled, it has the endpoint cancelled at the actor and waits until it has ended, at most
-    /// the cancel limit of this actor's [`Config`](crate::Config); a value or an error that comes meanwhile is returned.
+    /// the cancel limit of the [`Config`](crate::Config) that it was started with; a value or an error that comes meanwhile is returned.
     /// **Lossy** after that limit and if it is dropped: a value goes nowhere, and an error is told to observers
     /// ([`Event::Note`](crate::Event::Note)).
     ///
@@ -228,7 +228,7 @@ impl Dialog<'_> {
     async fn give_up(&self, c: Cancelled) -> Result<Vec<u8>, Error> {
         let cause = wire::cause_of(c.reason(), self.portal.caller.id().path());
         self.tell_to_stop(cause);
-        let limit = self.portal.caller.config().cancel_limit();
+        let limit = self.portal.line.cancel_limit;
         let answer: Result<Option<Option<Answer>>, Cancelled> =
             shielded(async |_| move_on_after(limit, async |_| self.answered().await).await).await;
         match answer {

@@ -16,7 +16,7 @@ use super::processes::{self, Process};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Open descriptors and running threads of this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +81,9 @@ fn fds() -> io::Result<BTreeMap<u32, String>> {
         listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     // The listing's own descriptor is closed by now: its link alone cannot be read.
     let target = |fd: u32| fs::read_link(format!("/proc/self/fd/{fd}")).ok();
-    Ok(numbers.into_iter().filter_map(|fd| Some((fd, target(fd)?.display().to_string()))).collect())
+    // The same file, also if somebody has removed its name since: a binary that was built anew, for one.
+    let name = |target: PathBuf| target.display().to_string().trim_end_matches(" (deleted)").to_owned();
+    Ok(numbers.into_iter().filter_map(|fd| Some((fd, name(target(fd)?)))).collect())
 }
 
 fn threads() -> io::Result<BTreeMap<u32, String>> {
