@@ -44,9 +44,11 @@ const USAGE: &str = "usage: idle_tree [--breadth B] [--depth D] [--backend fork|
 
 fn main() -> ExitCode {
     let (shape, deadline) = match options() {
-        Ok(options) => options,
+        Ok(Some(options)) => options,
+        Ok(None) => return help(),
         Err(e) => {
-            eprintln!("idle_tree: {e}\n{USAGE}");
+            // Whoever has closed stderr does not want to know.
+            let _ = writeln!(io::stderr(), "idle_tree: {e}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -92,7 +94,15 @@ fn never(nothing: Infallible) -> Result<(), Error> {
     match nothing {}
 }
 
-fn options() -> Result<(Shape, Duration), lexopt::Error> {
+fn help() -> ExitCode {
+    match say(USAGE) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// `None`: only how to use it.
+fn options() -> Result<Option<(Shape, Duration)>, lexopt::Error> {
     use lexopt::prelude::*;
     let mut s = Shape { breadth: 2, depth: 2, exec: false, deaf: false, panic: false };
     let mut deadline = Duration::from_secs(5);
@@ -113,11 +123,12 @@ fn options() -> Result<(Shape, Duration), lexopt::Error> {
             }
             Long("deaf") => s.deaf = true,
             Long("panic") => s.panic = true,
+            Short('h') | Long("help") => return Ok(None),
             _ => return Err(arg.unexpected()),
         }
     }
     match u64::from(s.breadth).checked_pow(s.depth) {
-        Some(leaves) if leaves <= 10_000 => Ok((s, deadline)),
+        Some(leaves) if leaves <= 10_000 => Ok(Some((s, deadline))),
         _ => Err("--breadth to the power of --depth is over 10000 leaves: choose smaller ones".into()),
     }
 }

@@ -69,9 +69,11 @@ const USAGE: &str = "usage: nested_errors [--breadth B] [--depth D] [--backend f
 
 fn main() -> ExitCode {
     let options = match options() {
-        Ok(options) => options,
+        Ok(Some(options)) => options,
+        Ok(None) => return help(),
         Err(e) => {
-            eprintln!("nested_errors: {e}\n{USAGE}");
+            // Whoever has closed stderr does not want to know.
+            let _ = writeln!(io::stderr(), "nested_errors: {e}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -94,7 +96,15 @@ fn main() -> ExitCode {
     })
 }
 
-fn options() -> Result<Options, lexopt::Error> {
+fn help() -> ExitCode {
+    match say(USAGE) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// `None`: only how to use it.
+fn options() -> Result<Option<Options>, lexopt::Error> {
     use lexopt::prelude::*;
     let mut s = Shape { breadth: 2, depth: 3, how: How::Fork, all_fail: false, panic: false };
     let (mut runs, mut deadline, mut json) = (1, Duration::from_secs(5), false);
@@ -120,11 +130,12 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("all-fail") => s.all_fail = true,
             Long("panic") => s.panic = true,
             Long("json") => json = true,
+            Short('h') | Long("help") => return Ok(None),
             _ => return Err(arg.unexpected()),
         }
     }
     match u64::from(s.breadth).checked_pow(s.depth) {
-        Some(leaves) if leaves <= 10_000 => Ok(Options { shape: s, runs, deadline, json }),
+        Some(leaves) if leaves <= 10_000 => Ok(Some(Options { shape: s, runs, deadline, json })),
         _ => Err("--breadth to the power of --depth is over 10000 leaves: choose smaller ones".into()),
     }
 }

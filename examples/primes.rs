@@ -27,6 +27,7 @@ use pleach::{
 };
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::process::{Command, ExitCode};
@@ -39,6 +40,8 @@ const COUNT: Endpoint<Range<u64>, u64> = Endpoint::new("primes.count");
 const LARGEST: u64 = 1_000_000_000_000;
 /// So many workers at most.
 const MOST_WORKERS: u32 = 10_000;
+/// A list of ranges is not longer than this, in bytes.
+const MOST_INPUT: u64 = 64 << 20;
 /// So often a seat starts anew. More deaths than that have a reason that another worker would meet as well.
 const RESTARTS: u32 = 3;
 
@@ -52,9 +55,11 @@ fn main() -> ExitCode {
     // A worker that is made by exec begins here as well. What follows, above all reading stdin, is for the root only.
     program.divert();
     let options = match options() {
-        Ok(options) => options,
+        Ok(Some(options)) => options,
+        Ok(None) => return help(),
         Err(e) => {
-            eprintln!("primes: {e}\n{USAGE}");
+            // Whoever has closed stderr does not want to know.
+            let _ = writeln!(io::stderr(), "primes: {e}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -102,7 +107,15 @@ fn length(range: &Range<u64>) -> u64 {
     range.end - range.start
 }
 
-fn options() -> Result<Options, lexopt::Error> {
+fn help() -> ExitCode {
+    match say(USAGE) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// `None`: only how to use it.
+fn options() -> Result<Option<Options>, lexopt::Error> {
     use lexopt::prelude::*;
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get().try_into().unwrap_or(1));
     let mut o = Options {
@@ -138,13 +151,11 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("file") => {
                 let path = args.value()?;
                 let name = path.display().to_string();
-                let bytes = std::fs::read(&path);
+                let bytes = File::open(&path).and_then(all_of);
                 o.ranges.extend(ranges(&name, &bytes.map_err(|e| format!("{name} cannot be read: {e}"))?)?);
             }
             Value(dash) if dash == "-" => {
-                let mut bytes = Vec::new();
-                let read = std::io::stdin().read_to_end(&mut bytes);
-                read.map_err(|e| format!("standard input cannot be read: {e}"))?;
+                let bytes = all_of(io::stdin()).map_err(|e| format!("standard input cannot be read: {e}"))?;
                 o.ranges.extend(ranges("stdin", &bytes)?);
             }
             Value(text) => {
@@ -152,6 +163,7 @@ fn options() -> Result<Options, lexopt::Error> {
                 let hint = "in the command line; a file of ranges is named by --file";
                 o.ranges.push(range(&text).map_err(|e| format!("{e} ({hint})"))?);
             }
+            Short('h') | Long("help") => return Ok(None),
             _ => return Err(arg.unexpected()),
         }
     }
@@ -160,7 +172,17 @@ fn options() -> Result<Options, lexopt::Error> {
             "nothing to count: say a range like 0..10000000, --file FILE, or - for standard input".into()
         );
     }
-    Ok(o)
+    Ok(Some(o))
+}
+
+/// Everything there is, unless that is so much that it cannot be meant.
+fn all_of(input: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(MOST_INPUT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_INPUT {
+        return Err(io::Error::other(format!("over {MOST_INPUT} bytes are no list of ranges")));
+    }
+    Ok(bytes)
 }
 
 fn from_1_to(most: u64, what: &str, text: &str) -> Result<u64, String> {
@@ -190,21 +212,34 @@ fn ranges(name: &str, bytes: &[u8]) -> Result<Vec<Range<u64>>, String> {
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
+    let shown = Shown(text);
     let Some((start, end)) = text.split_once("..") else {
-        return Err(format!("`{text}` is no range: write it as `a..b`, from a to below b"));
+        return Err(format!("`{shown}` is no range: write it as `a..b`, from a to below b"));
     };
     let (start, end) = (whole(start)?, whole(end)?);
     if start >= end {
-        return Err(format!("`{text}` is empty: its first number has to be below its second"));
+        return Err(format!("`{shown}` is empty: its first number has to be below its second"));
     }
     if end > LARGEST {
-        return Err(format!("`{text}` goes beyond {LARGEST}, where this program ends"));
+        return Err(format!("`{shown}` goes beyond {LARGEST}, where this program ends"));
     }
     Ok(start..end)
 }
 
 fn whole(text: &str) -> Result<u64, String> {
-    text.trim().parse().map_err(|e| format!("`{text}` is not a whole number: {e}"))
+    text.trim().parse().map_err(|e| format!("`{}` is not a whole number: {e}", Shown(text)))
+}
+
+/// A text of any length, as a message quotes it.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(60) {
+            Some((cut, _)) => write!(f, "{}…", self.0[..cut].escape_debug()),
+            None => write!(f, "{}", self.0.escape_debug()),
+        }
+    }
 }
 
 // ---- how primes are counted, in a worker as well as alone
@@ -343,7 +378,9 @@ async fn seat(work: &Work<'_>, number: u64, up: Started<()>) -> Result<(), Error
                 restarts += 1;
                 let again = held.as_ref().map(|chunk| format!("{:?} is queued again, ", chunk.numbers));
                 let again = again.unwrap_or_default();
-                work.bar.suspend(|| eprintln!("{e}\nw{number}: {again}a new worker takes its place"));
+                let _ = work.bar.suspend(|| {
+                    writeln!(io::stderr(), "{e}\nw{number}: {again}a new worker takes its place")
+                });
             }
             ended => return ended,
         }
@@ -404,7 +441,8 @@ impl Work<'_> {
 async fn kill_half_way(work: &Work<'_>) -> Result<(), Error> {
     work.half_way.wait().await?;
     let victim = work.victim.take().expect("it is named before the flag is set");
-    work.bar.suspend(|| eprintln!("kill -KILL {}: that is {}", victim.pid(), victim.path()));
+    let _ =
+        work.bar.suspend(|| writeln!(io::stderr(), "kill -KILL {}: that is {}", victim.pid(), victim.path()));
     let killed = Command::new("sh").args(["-c", &format!("kill -KILL {}", victim.pid())]).status()?;
     if killed.success() { Ok(()) } else { Err(Error::msg(format!("{} could not be killed", victim.path()))) }
 }

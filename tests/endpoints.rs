@@ -11,6 +11,7 @@ use pleach_spawn::{Pid, Signal, exit_now, signal_descendant};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{Read, Write, pipe};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pleach::test_main!(
     a_portal_in_a_forked_child_is_stale,
     a_caller_outside_of_the_actors_nursery_hears_that_it_is_gone,
     a_program_inside_a_run_is_refused,
+    an_actor_that_meets_another_program_fails_in_its_boot,
     a_dropped_call_is_stopped_at_the_actor,
     the_error_of_a_dropped_call_is_told_to_observers,
     a_call_to_a_deaf_endpoint_is_given_up_at_the_limit,
@@ -637,6 +639,18 @@ fn without_a_program_the_error_says_what_can_be_done() {
     assert!(e.message().contains("Program::run") && e.message().contains("`fork`"), "{e}");
 }
 
+/// What is begun anew meets the one called `root` first.
+fn an_actor_that_meets_another_program_fails_in_its_boot() {
+    for other in ["other", "roo", "root2", ""] {
+        let program = Program::new(other).endpoint(DOUBLE, async |_, n| Ok(3 * n));
+        let tripled = program
+            .try_run(async |_| actors(async |an| an.call_with(worker(Backend::Exec), DOUBLE, 1).await).await);
+        let e = tripled.expect_err("it would double");
+        assert!(matches!(e.kind(), ErrorKind::DiedInBoot { phase: BootPhase::Ready, .. }), "{other}: {e:?}");
+        assert!(e.to_string().contains("`main` has come to the program `root`"), "{other}: {e}");
+    }
+}
+
 fn a_closure_cannot_be_execd() {
     let r: Result<(), Error> =
         run(actors(async |an| an.fork(worker(Backend::Exec), (), async |_, ()| Ok(())).result().await));
@@ -803,12 +817,17 @@ fn surroundings() -> Result<Surroundings, Error> {
 }
 
 fn an_actor_has_arguments_environment_directory_and_stdin_of_its_parent() {
+    let before = std::io::stdin().as_fd().try_clone_to_owned().expect("a number");
+    let (reader, _writer) = pipe().expect("a pipe");
+    nix::unistd::dup2_stdin(reader).expect("it is open");
     let ours = surroundings().expect("/proc");
+    assert!(ours.3.starts_with("pipe:"), "{ours:?}: not what an actor without standard input would get");
     on_each(async |backend| {
         let theirs = actors(async |an| an.call_with(worker(backend), SURROUNDINGS, ()).await).await?;
         assert_eq!(theirs, ours, "what told it that it is an actor is gone");
         Ok(())
     });
+    nix::unistd::dup2_stdin(before).expect("it is open");
 }
 
 /// This binary again, as somebody who inherits everything from an actor would start it.

@@ -4,15 +4,17 @@
 //!   send, try_send_now ─► [ Encoder ] ─ write_now ─► socket          recv ◄─ [ Decoder ] ◄─ read_now ◄─ socket
 //!                             │ bytes left                             │ waits
 //!                             └─────────── dirty ──────────────────────┘ and writes what is left meanwhile
+//!   send, flush: no room ─► crowd ◄── whoever has written some wakes all of it
 //! ```
 //!
-//! Words: the *pilot* is the one future that waits for room in the socket; the others wait for the pilot.
+//! Words: the *pilot* is the one future that waits for room in the socket; the others are the *crowd*.
 //!
 //! Rules:
 //! * **Never half a frame**: a frame is queued whole or not at all, and bytes leave the queue only as the socket takes
 //!   them. Bytes of half a frame that came stay in the decoder. So any future here can be dropped at any moment.
-//! * **Nothing is stuck**: what could not be written at once is written by whoever flushes, and by the reader while it
-//!   waits. The pilot's place is passed on when it leaves.
+//! * **Nothing is stuck**: what could not be written at once is written by the reader while it waits. While there is a
+//!   [`Reader`] nobody else is the pilot: a sender may be held by code that does not poll it, and what others have to say
+//!   must not wait for that. Without a reader the first who waits is the pilot, and its place is passed on when it leaves.
 //! * **Two halves**: a peer that does not read any more can still be read from. A failed write never loses what came.
 //! * No borrow of a buffer is held across an await.
 //!
@@ -55,8 +57,9 @@ pub struct Channel {
     output: RefCell<Output>,
     /// Some future waits for room in the socket.
     piloted: Cell<bool>,
-    /// Those who wait for what the pilot waits for.
-    behind_pilot: ParkingLot,
+    readers: Cell<usize>,
+    /// Those who wait for room, and leave it to others to wait for the socket.
+    crowd: ParkingLot,
     /// The reader, while there is nothing to write for it.
     dirty: ParkingLot,
 }
@@ -102,7 +105,8 @@ impl Channel {
             input: RefCell::new(Input { decoder: Decoder::booting(), ended: false }),
             output: RefCell::new(Output { queue: Encoder::new(Limits::default()), state: Writing::Open }),
             piloted: Cell::new(false),
-            behind_pilot: ParkingLot::new(),
+            readers: Cell::new(0),
+            crowd: ParkingLot::new(),
             dirty: ParkingLot::new(),
         })
     }
@@ -150,57 +154,30 @@ impl Channel {
 
     // ---- in
 
-    /// The next message; `None` when the peer has closed its side, cleanly between two messages. While it waits it
-    /// also writes what is queued.
+    /// The task that will receive, for as long as it does: as long as there is one, all that waits to be written is
+    /// written by it, in [`Reader::recv`]. So it has to come back to that.
+    ///
+    /// Take it before anything is sent: a sender that waits for room already stays the one who writes.
+    pub fn reader(&self) -> Reader<'_> {
+        self.readers.set(self.readers.get() + 1);
+        Reader(self)
+    }
+
+    /// The next message, by a [`Reader`] of this call alone.
     ///
     /// # Cancellation
     ///
-    /// A checkpoint always; Strict: no message is taken, and half a message that came is kept.
+    /// As [`Reader::recv`].
     ///
     /// # Errors
     ///
-    /// `Cancelled`; `Protocol` if the peer broke it, again and again from then on; `Broken` if the socket did; `Busy`
-    /// if another task receives.
+    /// As [`Reader::recv`].
     ///
     /// # Panics
     ///
     /// If it belongs to another run.
     pub async fn recv(&self) -> Result<Option<Message>, ChannelError> {
-        checked(self.receive()).await?
-    }
-
-    async fn receive(&self) -> Result<Option<Message>, ChannelError> {
-        loop {
-            if let Some(next) = self.input.borrow_mut().next() {
-                return next;
-            }
-            self.readable().await?;
-            self.input.borrow_mut().read_now(&self.transport)?;
-        }
-    }
-
-    /// Waits for bytes to read, and writes what is queued meanwhile.
-    async fn readable(&self) -> Result<(), ChannelError> {
-        let mut readable = pin!(self.transport.readable());
-        let mut write = pin!(self.write_in_background());
-        poll_fn(|cx| {
-            if let Poll::Ready(r) = readable.as_mut().poll(cx) {
-                return Poll::Ready(r.map_err(ChannelError::from));
-            }
-            write.as_mut().poll(cx).map(|Err(c)| Err(ChannelError::Cancelled(c)))
-        })
-        .await
-    }
-
-    /// Writes whatever is queued, whenever it is.
-    async fn write_in_background(&self) -> Result<Infallible, Cancelled> {
-        loop {
-            match self.flush().await {
-                Err(ChannelError::Cancelled(c)) => return Err(c),
-                // Broken: senders hear of it, and reading finds the end.
-                Ok(()) | Err(_) => self.dirty.park().await?,
-            }
-        }
+        self.reader().recv().await
     }
 
     /// Everything that has come, without waiting: for a peer that is dead, or before a decision that needs to know all
@@ -286,7 +263,7 @@ impl Channel {
     ///
     /// If it belongs to another run.
     pub async fn flush(&self) -> Result<(), ChannelError> {
-        while !self.output.borrow_mut().write_now(&self.transport)? {
+        while !self.write_now()? {
             self.room().await?;
         }
         Ok(())
@@ -298,8 +275,9 @@ impl Channel {
         let mut output = self.output.borrow_mut();
         if output.state == Writing::Open {
             output.state = Writing::Closing;
+            drop(output);
             // A broken connection is closed enough.
-            let _ = output.write_now(&self.transport);
+            let _ = self.write_now();
         }
     }
 
@@ -311,31 +289,131 @@ impl Channel {
 
     /// Queues the message, whole, and writes what the socket takes.
     fn queue(&self, message: &Message) -> Result<(), ChannelError> {
-        let mut output = self.output.borrow_mut();
-        match output.state {
+        match self.output.borrow().state {
             Writing::Open => {}
             Writing::Closing | Writing::Closed => return Err(ChannelError::Closed),
             Writing::Broken(errno) => return Err(broken(errno)),
         }
         // What waits goes first, so that a queue counts as full only if the socket is.
-        output.write_now(&self.transport)?;
-        output.queue.push(message).map_err(ChannelError::Encode)?;
-        let all_written = output.write_now(&self.transport)?;
-        drop(output);
-        if !all_written {
+        self.write_now()?;
+        self.output.borrow_mut().queue.push(message).map_err(ChannelError::Encode)?;
+        if !self.write_now()? {
             self.dirty.unpark_all();
         }
         Ok(())
     }
 
-    /// Waits until the socket may take more, as the pilot or behind it.
+    /// Writes what the socket takes, and lets those who wait for room know. True: nothing is left to do.
+    fn write_now(&self) -> Result<bool, ChannelError> {
+        let mut output = self.output.borrow_mut();
+        let before = output.queue.unsent().len();
+        let written = output.write_now(&self.transport);
+        let made_room = output.queue.unsent().len() < before;
+        drop(output);
+        if made_room {
+            self.crowd.unpark_all();
+        }
+        written
+    }
+
+    /// Waits until the socket may have taken some.
     async fn room(&self) -> Result<(), ChannelError> {
+        if self.readers.get() > 0 {
+            return Ok(self.crowd.park().await?);
+        }
+        self.room_as_pilot().await
+    }
+
+    /// Waits until the socket may take more, as the pilot or behind it.
+    async fn room_as_pilot(&self) -> Result<(), ChannelError> {
         if self.piloted.get() {
-            return Ok(self.behind_pilot.park().await?);
+            return Ok(self.crowd.park().await?);
         }
         self.piloted.set(true);
         let _pilot = Pilot(self);
         Ok(self.transport.writable().await?)
+    }
+}
+
+/// The task that receives from a [`Channel`], and writes meanwhile.
+///
+/// ```
+/// use pleach_executor::run;
+/// use pleach_ipc::{Channel, proto::Message};
+/// run(async {
+///     let (parent, child) = Channel::pair().unwrap();
+///     let reader = parent.reader();
+///     child.send(&Message::Ready).await.unwrap();
+///     assert_eq!(reader.recv().await.unwrap(), Some(Message::Ready));
+/// });
+/// ```
+#[derive(Debug)]
+pub struct Reader<'a>(&'a Channel);
+
+impl Reader<'_> {
+    /// The next message; `None` when the peer has closed its side, cleanly between two messages. While it waits it
+    /// also writes what is queued.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict: no message is taken, and half a message that came is kept.
+    ///
+    /// # Errors
+    ///
+    /// `Cancelled`; `Protocol` if the peer broke it, again and again from then on; `Broken` if the socket did; `Busy`
+    /// if another task receives.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    pub async fn recv(&self) -> Result<Option<Message>, ChannelError> {
+        checked(self.receive()).await?
+    }
+
+    async fn receive(&self) -> Result<Option<Message>, ChannelError> {
+        loop {
+            if let Some(next) = self.0.input.borrow_mut().next() {
+                return next;
+            }
+            // A peer that never pauses would keep this from ever waiting, and so from writing. If it is broken: below.
+            let _ = self.0.write_now();
+            self.readable().await?;
+            self.0.input.borrow_mut().read_now(&self.0.transport)?;
+        }
+    }
+
+    /// Waits for bytes to read, and writes what is queued meanwhile.
+    async fn readable(&self) -> Result<(), ChannelError> {
+        let mut readable = pin!(self.0.transport.readable());
+        let mut write = pin!(self.write());
+        poll_fn(|cx| {
+            if let Poll::Ready(r) = readable.as_mut().poll(cx) {
+                return Poll::Ready(r.map_err(ChannelError::from));
+            }
+            write.as_mut().poll(cx).map(|Err(c)| Err(ChannelError::Cancelled(c)))
+        })
+        .await
+    }
+
+    /// Writes whatever is queued, whenever it is.
+    async fn write(&self) -> Result<Infallible, Cancelled> {
+        loop {
+            let waited = match self.0.write_now() {
+                Ok(false) => self.0.room_as_pilot().await,
+                // Broken: senders hear of it, and reading finds the end.
+                Ok(true) | Err(_) => self.0.dirty.park().await.map_err(ChannelError::from),
+            };
+            if let Err(ChannelError::Cancelled(c)) = waited {
+                return Err(c);
+            }
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.0.readers.set(self.0.readers.get() - 1);
+        self.0.crowd.unpark_all();
     }
 }
 
@@ -345,7 +423,7 @@ struct Pilot<'a>(&'a Channel);
 impl Drop for Pilot<'_> {
     fn drop(&mut self) {
         self.0.piloted.set(false);
-        self.0.behind_pilot.unpark_all();
+        self.0.crowd.unpark_all();
     }
 }
 

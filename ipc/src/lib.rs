@@ -45,6 +45,6 @@ pub mod proto;
 pub mod transport;
 
 #[cfg(feature = "runtime")]
-pub use channel::{Channel, DrainEnd, Drained, Sent};
+pub use channel::{Channel, DrainEnd, Drained, Reader, Sent};
 #[cfg(feature = "runtime")]
 pub use error::ChannelError;

@@ -10,8 +10,11 @@ mod support;
 use pleach_executor::{CancelScope, Cancelled, Failure, Failures, In, checkpoint, move_on_after, yield_now};
 use pleach_ipc::proto::{Decoder, EncodeError, FrameLen, Ledger, Limits, Message, ProtocolError};
 use pleach_ipc::{Channel, ChannelError, DrainEnd, Sent};
+use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use support::frame;
 
@@ -491,5 +494,52 @@ fn a_sender_that_never_waits_lets_others_run() {
         })
         .await;
         r.unwrap();
+    });
+}
+
+/// It waits for room first, is not polled again, and what another has to say comes through.
+#[test]
+fn while_there_is_a_reader_a_sender_that_is_not_polled_holds_nobody_back() {
+    run(async {
+        let (a, b) = open_pair();
+        let large = value(5_000_000);
+        let r: Result<(), Error> = Run::nursery(async |n| {
+            let done = n.handle();
+            let reader = a.reader();
+            n.spawn(async move { Ok(reader.recv().await.map(drop)?) });
+            let mut held = pin!(a.send(&large));
+            let waits = poll_fn(|cx| Poll::Ready(held.as_mut().poll(cx).is_pending())).await;
+            assert!(waits, "there is no room for all of it");
+            let mut received = Vec::new();
+            while received.len() < 2 {
+                received.extend(b.drain().messages);
+                if received.len() == 1 {
+                    a.send(&Message::Goodbye).await?;
+                }
+                checkpoint().await?;
+            }
+            assert!(received[0] == large && received[1] == Message::Goodbye);
+            done.cancel();
+            Ok(())
+        })
+        .await;
+        r.unwrap();
+    });
+}
+
+#[test]
+fn a_peer_that_never_pauses_does_not_keep_the_reader_from_writing() {
+    run(async {
+        let (a, b) = open_pair();
+        let reader = a.reader();
+        assert_eq!(a.try_send_now(&value(5_000_000)).unwrap(), Sent::Queued);
+        for _ in 0..10_000 {
+            b.try_send_now(&Message::Ready).unwrap();
+            assert_eq!(reader.recv().await.unwrap(), Some(Message::Ready));
+            if b.drain().messages == [value(5_000_000)] {
+                return;
+            }
+        }
+        panic!("{} bytes are still here", a.unsent());
     });
 }

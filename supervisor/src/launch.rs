@@ -152,7 +152,7 @@ impl Order {
             Made::Exec => registry.as_ref().and_then(|r| r.image().ok()).map_or(0, |image| image.build()),
             _ => 0,
         };
-        let cradle = Cradle { name: start.name.clone(), backend, build, registry };
+        let cradle = Cradle { name: start.name.clone(), backend, build, registry, program: None };
         // Before there is a child that could be stopped.
         let stops = here.stops();
         let made = match lift(Lift { plan, cradle, given: start.given }).await {

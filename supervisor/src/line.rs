@@ -3,20 +3,25 @@
 //! ```text
 //!   portal.rs ─ open ─► Calls: Asked ─ Call ─► child            watch.rs ─ CallReturned │ CallFailed │ CallCancelled ─► answer
 //!                          ├─ answered ─► Answered ─ taken ─► gone
-//!                          ├─ given up: gone; an answer that comes later is dropped, and counted
+//!                          ├─ dropped ─► GivenUp ─ answered ─► gone; the answer is dropped, and counted
 //!                          └─ the child ends: every one that is Asked stays unanswered, and its caller is told
+//!   portal.rs ─ CallCancel ─► room? ─► child
+//!                              └─ no ─► unsaid ─ watch.rs, when the child has read some ─► child
 //! ```
 //!
 //! Rules:
 //! * Numbers of dialogs are never used twice, so an answer finds the call it is for, or nobody.
+//! * A call is open until the child has ended it, also when nobody waits for it any more: so both ends count the same.
+//! * What has to be said is said, however late: a child that reads hears of every call that is not wanted any more.
 //! * No waker is woken while the table is borrowed.
 
 use crate::error::Error;
 use pleach_executor::sync::Event as Flag;
-use pleach_ipc::Channel;
-use pleach_ipc::proto::Limits;
+use pleach_ipc::proto::{EncodeError, Limits, Message};
+use pleach_ipc::{Channel, ChannelError};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -47,6 +52,8 @@ pub(crate) enum Fate {
 enum Call {
     Asked(Option<Waker>),
     Answered(Answer),
+    /// Nobody waits for the answer, and the child owes it.
+    GivenUp,
 }
 
 pub(crate) struct Line {
@@ -57,6 +64,8 @@ pub(crate) struct Line {
     pub(crate) cancel_limit: Duration,
     next: Cell<u64>,
     calls: RefCell<BTreeMap<u64, Call>>,
+    /// What the child did not read fast enough to be told.
+    unsaid: RefCell<VecDeque<Message>>,
     /// Answers that nobody waited for any more.
     late: Cell<u64>,
     /// The actor is over: no answer comes any more.
@@ -71,14 +80,19 @@ impl Line {
             cancel_limit,
             next: Cell::new(1),
             calls: RefCell::default(),
+            unsaid: RefCell::default(),
             late: Cell::new(0),
             ended: Flag::new(),
         })
     }
 
-    /// How many calls are under way.
+    /// How many calls the child has not ended.
     pub(crate) fn open_calls(&self) -> usize {
-        self.calls.borrow().len()
+        let calls = self.calls.borrow();
+        match self.ended.is_set() {
+            true => calls.values().filter(|call| !matches!(call, Call::GivenUp)).count(),
+            false => calls.len(),
+        }
     }
 
     /// How many answers came too late.
@@ -93,29 +107,70 @@ impl Line {
         dialog
     }
 
-    /// The dialog is over for its caller, answered or not. True if no answer had come.
+    /// It was never asked for.
+    pub(crate) fn forget(&self, dialog: u64) {
+        self.calls.borrow_mut().remove(&dialog);
+    }
+
+    /// The dialog is over for its caller, answered or not. True if no answer has come.
     pub(crate) fn close(&self, dialog: u64) -> bool {
         let call = self.calls.borrow_mut().remove(&dialog);
-        matches!(call, Some(Call::Asked(_)))
+        let owed = matches!(call, Some(Call::Asked(_)));
+        if owed {
+            self.calls.borrow_mut().insert(dialog, Call::GivenUp);
+        }
+        owed
+    }
+
+    /// Says a control message now, or as soon as the child has read enough of what was said before.
+    pub(crate) fn say(&self, message: Message) {
+        self.unsaid.borrow_mut().push_back(message);
+        self.say_the_unsaid();
+    }
+
+    /// The child may have read some.
+    pub(crate) fn say_the_unsaid(&self) {
+        loop {
+            // Sending wakes others, and one of them may have something to say.
+            let Some(message) = self.unsaid.borrow_mut().pop_front() else { return };
+            if !self.is_said(&message) {
+                return self.unsaid.borrow_mut().push_front(message);
+            }
+        }
+    }
+
+    /// False if there is no room for it. Half of the room that only control has stays free for the cancel of the actor.
+    fn is_said(&self, message: &Message) -> bool {
+        let most = self.limits.in_flight.as_usize() + Limits::CONTROL_RESERVE.as_usize() / 2;
+        self.channel.unsent() <= most
+            && match self.channel.try_send_now(message) {
+                Err(ChannelError::Encode(EncodeError::Full { .. })) => false,
+                // Refused otherwise: the actor is ending, and with it all that it does.
+                Ok(_) | Err(_) => true,
+            }
     }
 
     /// An answer has come.
     pub(crate) fn answer(&self, dialog: u64, answer: Answer) -> Fate {
-        let waker = match self.calls.borrow_mut().get_mut(&dialog) {
-            Some(call @ Call::Asked(_)) => match std::mem::replace(call, Call::Answered(answer)) {
-                Call::Asked(waker) => waker,
-                Call::Answered(_) => unreachable!("matched as asked"),
-            },
-            Some(Call::Answered(_)) => return Fate::Unasked,
-            None => {
+        let mut calls = self.calls.borrow_mut();
+        let Entry::Occupied(mut call) = calls.entry(dialog) else { return Fate::Unasked };
+        match call.get_mut() {
+            Call::Answered(_) => Fate::Unasked,
+            Call::GivenUp => {
+                call.remove();
                 self.late.set(self.late.get() + 1);
-                return if dialog < self.next.get() { Fate::Late(answer) } else { Fate::Unasked };
+                Fate::Late(answer)
             }
-        };
-        if let Some(waker) = waker {
-            waker.wake();
+            Call::Asked(waker) => {
+                let waker = waker.take();
+                call.insert(Call::Answered(answer));
+                drop(calls);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                Fate::Taken
+            }
         }
-        Fate::Taken
     }
 
     /// Takes the answer, or leaves the waker for it.
@@ -156,12 +211,14 @@ mod tests {
             assert!(matches!(line.answer(b, Answer::Cancelled), Fate::Unasked), "answered twice");
             assert!(matches!(line.take_answer(b, Waker::noop()), Some(Answer::Cancelled)));
             assert!(line.close(a), "given up before an answer came");
+            assert_eq!(line.open_calls(), 1, "the child has not ended it");
             assert!(
                 matches!(line.answer(a, Answer::Returned(vec![])), Fate::Late(Answer::Returned(_))),
                 "nobody's fault"
             );
             assert!(matches!(line.answer(9, Answer::Returned(vec![])), Fate::Unasked), "nobody ever asked");
-            assert_eq!((line.open_calls(), line.late_answers()), (0, 2));
+            assert!(matches!(line.answer(a, Answer::Cancelled), Fate::Unasked), "answered twice");
+            assert_eq!((line.open_calls(), line.late_answers()), (0, 1));
         });
     }
 }

@@ -101,19 +101,20 @@ impl Portal {
                 format!("{} calls to {} are open: wait for some of them", self.line.open_calls(), self.id);
             return Err(Error::of(ErrorKind::Protocol, text));
         }
-        let dialog = Dialog { portal: self, number: self.line.open(), told: Cell::new(false) };
+        let dialog = Dialog { portal: self, number: self.line.open(), asked: Cell::new(Asked::Not) };
         let call = Message::Call { dialog: dialog.number, endpoint: endpoint.to_owned(), args };
         loop {
             match self.line.channel.try_send_now(&call) {
-                Ok(_) => break,
+                Ok(_) => {
+                    dialog.asked.set(Asked::ToDo);
+                    break;
+                }
                 Err(ChannelError::Encode(EncodeError::Full { .. })) => {
                     if let Err(ChannelError::Cancelled(c)) = self.line.channel.flush().await {
-                        dialog.never_asked();
                         return Err(c.into());
                     }
                 }
                 Err(ChannelError::Encode(e)) => {
-                    dialog.never_asked();
                     let text = format!("the argument of {endpoint} does not fit a message: {e}");
                     return Err(Error::of(ErrorKind::Protocol, text));
                 }
@@ -158,7 +159,7 @@ impl Portal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PortalStatistics {
-    /// Calls under way.
+    /// Calls that the actor has not ended, also those that nobody waits for any more.
     pub open_calls: usize,
     /// Answers that came after their call had been dropped or given up.
     pub late_answers: u64,
@@ -174,8 +175,16 @@ impl fmt::Debug for Portal {
 struct Dialog<'a> {
     portal: &'a Portal,
     number: u64,
-    /// The actor has been told to stop.
-    told: Cell<bool>,
+    asked: Cell<Asked>,
+}
+
+/// What the actor has been asked for in a dialog.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Nothing yet.
+    Not,
+    ToDo,
+    ToStop,
 }
 
 impl Dialog<'_> {
@@ -211,16 +220,10 @@ impl Dialog<'_> {
         }
     }
 
-    /// Nothing was sent, so there is nothing to stop.
-    fn never_asked(&self) {
-        self.portal.line.close(self.number);
-    }
-
     fn tell_to_stop(&self, cause: WireCause) {
-        if !self.told.replace(true) && !self.portal.line.ended.is_set() {
-            // Refused: the actor is ending, and with it all that it does.
-            let _ =
-                self.portal.line.channel.try_send_now(&Message::CallCancel { dialog: self.number, cause });
+        if self.asked.get() == Asked::ToDo && !self.portal.line.ended.is_set() {
+            self.asked.set(Asked::ToStop);
+            self.portal.line.say(Message::CallCancel { dialog: self.number, cause });
         }
     }
 
@@ -252,7 +255,9 @@ impl Dialog<'_> {
 
 impl Drop for Dialog<'_> {
     fn drop(&mut self) {
-        if self.portal.line.close(self.number) && self.portal.handle.fresh().is_ok() {
+        if self.asked.get() == Asked::Not {
+            self.portal.line.forget(self.number);
+        } else if self.portal.line.close(self.number) && self.portal.handle.fresh().is_ok() {
             let by = self.portal.caller.id().path().to_owned();
             self.tell_to_stop(WireCause { by, why: Why::Requested });
         }

@@ -28,7 +28,8 @@ use pleach_spawn::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io;
+use std::fmt;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -133,7 +134,8 @@ impl Program {
     fn become_actor(&self, child: Reborn, image: Image) -> ! {
         let (name, build) = (child.name().to_owned(), image.build());
         let registry = Some(Registry::new(self.endpoints.clone(), Ok(image)));
-        let cradle = Cradle { name, backend: Backend::Exec, build, registry };
+        let program = Some(self.name.clone());
+        let cradle = Cradle { name, backend: Backend::Exec, build, registry, program };
         child.enter(|born, given| boot::live(born, cradle, || Ok(given), boot::serve))
     }
 
@@ -159,7 +161,7 @@ impl Program {
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => {
-                eprintln!("{name} failed:\n{}", Report::new(&e).with(&fallen));
+                complain(format_args!("{name} failed:\n{}", Report::new(&e).with(&fallen)));
                 ExitCode::FAILURE
             }
         }
@@ -185,7 +187,7 @@ impl Program {
             "a run is active on this thread already: a program is the outermost of all"
         );
         if let Err(e) = become_subreaper().and_then(|()| begin_tree()) {
-            eprintln!("{}: cannot become the root of a tree: {e}", self.name);
+            complain(format_args!("{}: cannot become the root of a tree: {e}", self.name));
         }
         let Program { name, config, endpoints, gathers } = self;
         let registry = Registry::new(endpoints, image);
@@ -196,19 +198,26 @@ impl Program {
         let at_large = at_large.filter(|_| !refused);
         let left = at_large.map(|at_large| run(at_large.gather(&config))).unwrap_or_default();
         if !left.is_empty() {
-            eprintln!("{name}: processes of the tree do not die of SIGKILL and are left behind: {left:?}");
+            complain(format_args!(
+                "{name}: processes of the tree do not die of SIGKILL and are left behind: {left:?}"
+            ));
         }
         match end.unwrap_or_else(|payload| resume_unwind(payload)) {
             End::Well(value) => Ok(value),
             End::Failed(e) | End::Refused(e) => Err(e),
             End::Interrupted(failed) => {
                 if let Some(e) = failed {
-                    eprintln!("{name} failed when it was interrupted:\n{e}");
+                    complain(format_args!("{name} failed when it was interrupted:\n{e}"));
                 }
                 raise_default(Signal::INT)
             }
         }
     }
+}
+
+/// Says it to the person at stderr. If that is full or closed there is nobody to say it to, and the exit status is left.
+fn complain(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// For Ctrl-C; unless whoever started this program has it ignored, as a shell does for a job in the background.
@@ -230,7 +239,7 @@ async fn root<T>(
         at_large.clone().map(|hears| Actor(Rc::clone(&here)).observe(move |event| hears.hear(event)));
     let mut signals = match listen() {
         Ok(signals) => signals,
-        Err(e) => return End::Refused(Error::new(e)),
+        Err(e) => return End::Refused(Error::msg(format!("{name} cannot listen for Ctrl-C: {e}"))),
     };
     let ended: Result<End<T>, Error> = nursery(async |n| {
         let scope = CancelScope::new();

@@ -50,6 +50,8 @@ pleach::test_main!(
     more_workers_than_processes_are_allowed_is_an_error_of_the_run,
     more_workers_than_descriptors_are_allowed_is_an_error_of_the_run,
     a_standard_output_that_takes_nothing_is_an_error,
+    a_standard_error_that_takes_nothing_changes_no_status,
+    who_asks_for_help_gets_it,
     the_bar_is_for_terminals_only,
 );
 
@@ -437,11 +439,15 @@ fn bad_arguments_are_named() {
         ("--file /dev/null", "/dev/null has no range in it"),
         ("--file /nowhere/at/all 0..10", "/nowhere/at/all cannot be read: No such file or directory"),
         ("--file / 0..10", "/ cannot be read: Is a directory"),
+        ("--file /dev/zero 0..10", "/dev/zero cannot be read: over 67108864 bytes are no list of ranges"),
         ("-", "stdin has no range in it"),
         ("--file", "--file"),
     ] {
         assert_refused(command("primes", args), named);
     }
+    let long = "9".repeat(100_000);
+    assert_refused(command("primes", &long), &format!("`{}…` is no range", &long[..60]));
+    assert_refused(command("primes", &format!("{long}..0")), &format!("`{}…` is not a whole", &long[..60]));
 }
 
 fn bad_lines_are_named_with_their_place() {
@@ -533,6 +539,25 @@ fn a_standard_output_that_takes_nothing_is_an_error() {
             "{said}"
         );
         assert_nothing_left();
+    }
+}
+
+/// There is nobody to tell, and the caller still hears what happened.
+fn a_standard_error_that_takes_nothing_changes_no_status() {
+    for (args, status) in [("x", 2), ("--workers 2 --chunk 100 --kill-one 0..3000", 1), ("0..10", 0)] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("it is there");
+        let mut command = command("primes", args);
+        let ended = command.stderr(full).output().expect("it can be started");
+        assert_eq!(ended.status.code(), Some(status), "{args}");
+        assert_nothing_left();
+    }
+}
+
+fn who_asks_for_help_gets_it() {
+    for help in ["--help", "-h", "--workers 2 --help"] {
+        let ended = Run::start(command("primes", help)).finish();
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert!(ended.lines[0].starts_with("usage: primes ") && ended.stderr.is_empty(), "{ended:?}");
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Cradle {
     /// Which image it runs; 0 where it cannot be another than the parent's.
     pub(crate) build: u64,
     pub(crate) registry: Option<Rc<Registry>>,
+    /// The program it has met, if it was to meet one.
+    pub(crate) program: Option<String>,
 }
 
 /// Runs the child to its end and gives its exit status. `adopt` takes over what was granted, `code` is what it is for.
@@ -136,6 +138,9 @@ async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle, panics: &Caug
         Ok(None) | Err(_) => return Booted::ParentGone,
     };
     born.step(Step::Spec);
+    if let Some(wrong) = cradle.program.as_deref().and_then(|met| wrong_program(met, &spec.path)) {
+        return Booted::Failed(std::io::Error::other(wrong), "the program");
+    }
     channel.open(spec.limits);
     let config = Config {
         boot: Duration::from_nanos(spec.boot_ns),
@@ -161,6 +166,18 @@ async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle, panics: &Caug
         return Booted::ParentGone;
     }
     Booted::Running(here)
+}
+
+/// Why the actor of that path cannot live in the program it has met.
+fn wrong_program(met: &str, path: &str) -> Option<String> {
+    let is_its_own = path.strip_prefix(met).is_some_and(|below| below.starts_with('/'));
+    let text = || {
+        format!(
+            "`main` has come to the program `{met}`, and {path} is an actor of another: have the `main` of a process \
+             that is made to be an actor come to the same program as its parent's"
+        )
+    };
+    (!is_its_own).then(text)
 }
 
 async fn cancelled_in_boot(channel: &Rc<Channel>, request: u64) -> i32 {
@@ -215,8 +232,9 @@ where
 /// Reads what the parent sends: cancels, and its end.
 async fn read_link(here: Rc<Here>, scope: ScopeHandle) -> Result<(), Error> {
     let link = here.link.clone().expect("a child has a link");
+    let reader = link.reader();
     loop {
-        match link.recv().await {
+        match reader.recv().await {
             Ok(Some(Message::Cancel(cancel))) => {
                 here.deadline.set(Some(wire::deadline_of(&cancel, pleach_executor::now())));
                 here.request.set(Some(cancel.request));

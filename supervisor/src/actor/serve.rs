@@ -105,7 +105,6 @@ impl Serving {
         }
         let scope = CancelScope::new();
         self.dialogs.borrow_mut().insert(dialog, scope.handle());
-        let tasks = self.tasks.get().expect("attached before the link is read");
         let (serving_here, done) = (Rc::clone(here), Done { here: Rc::clone(here), dialog });
         let task = async move {
             let here = serving_here;
@@ -120,14 +119,24 @@ impl Serving {
             answer(&here, dialog, ended).await
         };
         // A nursery that takes no more is ending, and the actor with it.
-        let _ = tasks.spawn(task);
+        let _ = self.tasks().spawn(task);
     }
 
-    fn refuse(&self, here: &Here, dialog: u64, error: Error) {
+    fn refuse(&self, here: &Rc<Here>, dialog: u64, error: Error) {
         let error = error.at(&here.id).into_tree().bounded(self.limits.error_budget());
-        if let Some(link) = &here.link {
-            let _ = link.try_send_now(&Message::CallFailed { dialog, error });
-        }
+        let here = Rc::clone(here);
+        let _ = self.tasks().spawn(async move {
+            let Some(link) = &here.link else { return Ok(()) };
+            match link.send(&Message::CallFailed { dialog, error }).await {
+                Err(ChannelError::Cancelled(c)) => Err(c.into()),
+                // The reader of the link finds its end.
+                Ok(()) | Err(_) => Ok(()),
+            }
+        });
+    }
+
+    fn tasks(&self) -> &NurseryHandle<Error> {
+        self.tasks.get().expect("attached before the link is read")
     }
 
     /// The parent does not want it any more. One that has ended crossed this on the way.

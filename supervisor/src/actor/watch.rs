@@ -35,9 +35,9 @@ use pleach_ipc::proto::{
     Backend, BootPhase, Expected, LastWords, Ledger, Message, ParentBoot, ParentStep, ProtocolError, Role,
     Spec,
 };
-use pleach_ipc::{ChannelError, DrainEnd};
+use pleach_ipc::{ChannelError, DrainEnd, Reader};
 use pleach_spawn::{Process, Signal, Stops};
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -68,7 +68,7 @@ enum Step {
 async fn stops_since(stops: Option<&Stops>, seen: u64) -> Result<u64, Cancelled> {
     match stops {
         Some(stops) => stops.since(seen).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 
@@ -179,6 +179,8 @@ impl Watch {
                 let stops = self.stops.clone();
                 let mut count = 0;
                 let mut stopped = pin!(stops_since(stops.as_deref(), count));
+                let line = Rc::clone(&self.line);
+                let mut reader = Some(line.channel.reader());
                 while !self.exited || self.link == Link::Open {
                     if self.climb_down() == Some(Action::Report) {
                         break;
@@ -187,7 +189,10 @@ impl Watch {
                         self.drain();
                         continue;
                     }
-                    match self.next(stopped.as_mut()).await {
+                    if self.link != Link::Open {
+                        reader = None;
+                    }
+                    match self.next(reader.as_ref(), stopped.as_mut()).await {
                         Step::Message(m) => self.message(m),
                         Step::LinkEnded(e) => self.link_ended(e),
                         Step::Exited => self.exited = true,
@@ -213,23 +218,30 @@ impl Watch {
     }
 
     /// Waits for the next thing to happen.
-    async fn next(&self, mut stopped: Pin<&mut impl Future<Output = Result<u64, Cancelled>>>) -> Step {
+    async fn next(
+        &self,
+        reader: Option<&Reader<'_>>,
+        mut stopped: Pin<&mut impl Future<Output = Result<u64, Cancelled>>>,
+    ) -> Step {
         // Before the messages: a child that never ends talking is not up either.
         if self.ladder.is_none() && self.due.is_some_and(|due| due <= now()) {
             return Step::Time;
         }
-        let mut message = pin!(self.line.channel.recv());
+        let mut message = pin!(async {
+            match reader {
+                Some(reader) => reader.recv().await,
+                None => pending().await,
+            }
+        });
         let mut exit = pin!(self.process.exited());
         let mut time = pin!(sleep_until(self.due.unwrap_or(Instant::MAX)));
         poll_fn(|cx| {
-            if self.link == Link::Open {
-                match message.as_mut().poll(cx) {
-                    Poll::Ready(Ok(Some(m))) => return Poll::Ready(Step::Message(m)),
-                    Poll::Ready(Ok(None)) => return Poll::Ready(Step::LinkEnded(None)),
-                    Poll::Ready(Err(ChannelError::Cancelled(c))) => return Poll::Ready(Step::Cancelled(c)),
-                    Poll::Ready(Err(e)) => return Poll::Ready(Step::LinkEnded(Some(e))),
-                    Poll::Pending => {}
-                }
+            match message.as_mut().poll(cx) {
+                Poll::Ready(Ok(Some(m))) => return Poll::Ready(Step::Message(m)),
+                Poll::Ready(Ok(None)) => return Poll::Ready(Step::LinkEnded(None)),
+                Poll::Ready(Err(ChannelError::Cancelled(c))) => return Poll::Ready(Step::Cancelled(c)),
+                Poll::Ready(Err(e)) => return Poll::Ready(Step::LinkEnded(Some(e))),
+                Poll::Pending => self.line.say_the_unsaid(),
             }
             match exit.as_mut().poll(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Step::Exited),
