@@ -1,7 +1,7 @@
 //! Promise: user code that panics where nobody expects it (a waker, an error's destructor) keeps nobody else waiting.
 //!
 //! ```text
-//!   cancel, set, close, spawn ─► wake, wake (panics), wake ─► all three hear of it ─► then the panic goes on
+//!   cancel, set, close ─► wake, wake (panics), wake ─► all three hear of it ─► then the panic goes on
 //!   child ends ─► its error is dropped (panics) ─► the nursery joins the others ─► then the panic comes out
 //! ```
 //!
@@ -20,7 +20,8 @@ use pleach_executor::sync::Event;
 use pleach_executor::sync::channel::{ReceiveError, bounded};
 use pleach_executor::testing::{run_virtual, wait_until_idle};
 use pleach_executor::{
-    CancelScope, Cancelled, Failure, Failures, In, check, nursery, shielded, sleep, sleep_forever, yield_now,
+    CancelScope, Cancelled, Failure, Failures, In, check, checkpoint, nursery, shielded, sleep,
+    sleep_forever, yield_now,
 };
 use std::cell::Cell;
 use std::future::Future;
@@ -236,12 +237,12 @@ async fn stale() -> Cancelled {
 
 // ---- spawn -----------------------------------------------------------------------------------------------
 
-/// Whoever polls the nursery is told of a new child, by a waker that panics: the child is in the nursery nevertheless,
-/// once, and is awaited.
+/// The waker of whoever polls a nursery is woken when that poll ends, if anything has become ready meanwhile; a spawn wakes
+/// nobody. If it panics, that comes out of the poll, and with it goes the nursery: nothing of it is left.
 #[test]
-fn a_spawn_whose_wake_panics_leaves_a_child_like_any_other() {
+fn a_panic_of_the_waker_of_whoever_polls_a_nursery_ends_the_nursery() {
     in_every_order(async || {
-        let (go, ran) = (Event::new(), Cell::new(0));
+        let (go, ran) = (Event::new(), Cell::new(false));
         let panics = Arc::new(Panics::default());
         let waker = Waker::from(Arc::clone(&panics));
         let mut open = Box::pin(nursery(async |n| {
@@ -249,27 +250,25 @@ fn a_spawn_whose_wake_panics_leaves_a_child_like_any_other() {
                 yield_now().await;
             }
             panics.armed.store(true, Ordering::Relaxed);
-            let child = async {
-                sleep(S).await?;
-                ran.set(ran.get() + 1);
-                Ok(())
-            };
-            assert_eq!(panic_in(|| n.spawn(child)), "a waker");
-            panics.armed.store(false, Ordering::Relaxed);
-            assert_eq!(n.stats().children, 1);
+            n.spawn(async {
+                ran.set(true);
+                sleep(S).await
+            });
+            assert_eq!(n.stats().children, 1, "it has woken nobody");
             Ok::<_, Cancelled>(7)
         }));
         assert!(poll_with(&waker, open.as_mut()).is_pending());
         go.set();
-        assert!(poll_with(&waker, open.as_mut()).is_pending());
-        assert!(matches!(open.await, Ok(7)));
-        assert_eq!(ran.get(), 1);
+        assert_eq!(panic_in(|| drop(poll_with(&waker, open.as_mut()))), "a waker");
+        panics.armed.store(false, Ordering::Relaxed);
+        drop(open);
+        assert!(checkpoint().await.is_ok() && !ran.get(), "the child has gone with the nursery");
     });
 }
 
 /// The waker of whoever polls the nursery may use the nursery.
 #[test]
-fn a_spawn_borrows_nothing_while_it_wakes() {
+fn a_nursery_borrows_nothing_while_it_wakes_whoever_polls_it() {
     thread_local! {
         static INSIDE: Cell<Option<pleach_executor::NurseryHandle<Cancelled>>> = const { Cell::new(None) };
     }
@@ -279,21 +278,25 @@ fn a_spawn_borrows_nothing_while_it_wakes() {
             if let Some(handle) = INSIDE.take() {
                 assert!(handle.spawn(async { Ok(()) }).is_ok() && handle.is_open());
                 handle.cancel();
+                INSIDE.set(None);
             }
         }
     }
     run_virtual(or_hang(S, async {
-        let waker = Waker::from(Arc::new(Spawns));
+        let (waker, seen) = (Waker::from(Arc::new(Spawns)), Cell::new(0));
         let mut open = Box::pin(nursery(async |n| {
             yield_now().await;
             INSIDE.set(Some(n.handle()));
-            n.spawn(async { sleep_forever().await.map(|_| ()) });
-            assert_eq!(n.stats().children, 2);
+            n.spawn(async {
+                seen.set(n.stats().children);
+                sleep_forever().await.map(|_| ())
+            });
             Ok::<_, Cancelled>(())
         }));
         assert!(poll_with(&waker, open.as_mut()).is_pending());
         assert!(poll_with(&waker, open.as_mut()).is_pending());
         assert!(open.await.is_ok());
+        assert_eq!(seen.get(), 2, "the one that the waker has spawned");
     }));
 }
 

@@ -40,6 +40,22 @@ impl Wait {
         Wait { begun: false, parked: None, epoch: 0 }
     }
 
+    /// The questions of the first poll, asked now, by an operation that can mostly be done at once and then needs nothing
+    /// of this. If it [`is_begun`](Wait::is_begun) it may try; else, and if that would block, it goes on with `poll`.
+    #[inline]
+    pub(crate) fn begin() -> Result<Self, Cancelled> {
+        let begun = match runtime::with(|rt| rt.charge().then(|| rt.report())) {
+            None => false,
+            Some(r) => r.map(|()| true)?,
+        };
+        Ok(Wait { begun, parked: None, epoch: 0 })
+    }
+
+    #[inline]
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun
+    }
+
     /// One poll of the operation `op`, by the picture in the file header.
     pub(crate) fn poll<T>(
         &mut self,

@@ -17,8 +17,8 @@ use crate::clock::{Clock, Instant};
 use crate::entry;
 use crate::panics::Steps;
 use crate::reactor::calls::CALLS;
-use crate::runtime::{self, POLLS_PER_TURN, Runtime, TimerTarget};
-use crate::task::sched::{Flat, Next};
+use crate::runtime::{self, POLLS_PER_TURN, Runtime, Tasks, TimerTarget};
+use crate::task::sched::{Due, Flat, Next};
 use crate::task::word::Word;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -169,24 +169,24 @@ pub(crate) fn poll_batch<F: Future>(
     mut main: Option<&mut Pin<&mut Option<F>>>,
 ) -> Option<F::Output> {
     rt.count_turn();
-    let every_batch = rt.clock().is_virtual() || rt.is_seeded();
     let ready = rt.sched.borrow().ready_len();
-    // In tests a batch is whoever was ready when it began, once, in nurseries as well.
-    let mut batch = if every_batch { ready } else { usize::MAX };
-    rt.polls_left.set(if every_batch { u32::MAX } else { POLLS_PER_TURN });
+    let (mut batch, polls) =
+        if rt.steps_are_counted() { (ready, u32::MAX) } else { (usize::MAX, POLLS_PER_TURN) };
+    rt.polls_left.set(polls);
+    let tasks = rt.change_tasks();
     while rt.take_poll() {
         let next = rt.sched.borrow_mut().next(&mut batch, |len| pick(rt, len));
         match next {
             None => break,
-            Some(Next::Main(word)) => {
-                debug_assert_eq!(word, main_word);
+            Some(Next::Main(due)) => {
+                debug_assert_eq!(due.word, main_word);
                 let Some(main) = main.as_mut() else { continue };
                 let fut = main.as_mut().as_pin_mut().expect("main is there until it has ended");
-                if let Poll::Ready(value) = rt.poll_as(word, rt.scope(), |cx| fut.poll(cx)) {
+                if let Poll::Ready(value) = tasks.poll_as(due, rt.root(), |cx| fut.poll(cx)) {
                     return Some(value);
                 }
             }
-            Some(Next::Flat(word, task)) => poll_flat(rt, word, task),
+            Some(Next::Flat(due, task)) => poll_flat(rt, &tasks, due, task),
         }
     }
     None
@@ -197,8 +197,10 @@ fn pick(rt: &Runtime, len: usize) -> usize {
     if rt.is_seeded() { (rt.random() % len as u64) as usize } else { 0 }
 }
 
-fn poll_flat(rt: &Runtime, word: Word, mut task: Flat) {
-    let polled = catch_unwind(AssertUnwindSafe(|| rt.poll_as(word, rt.scope(), |cx| task.as_mut().poll(cx))));
+fn poll_flat(rt: &Runtime, tasks: &Tasks<'_>, due: Due, mut task: Flat) {
+    let word = due.word;
+    let polled =
+        catch_unwind(AssertUnwindSafe(|| tasks.poll_as(due, rt.root(), |cx| task.as_mut().poll(cx))));
     let gone = match polled {
         Ok(Poll::Pending) => rt.sched.borrow_mut().put_back(word, task),
         Ok(Poll::Ready(())) => {

@@ -36,8 +36,8 @@ pub(crate) use scopes::{
 pub use stats::{Stats, stats};
 pub(crate) use stats::{absorbing, note_swallowed};
 pub(crate) use tasks::{
-    close_nursery, fill_flat, hand_over, orphan_ended, owe, remove_borrowed, remove_node, reserve_flat,
-    signal_hub, system_panicked, take_flat, wake, wake_each,
+    Tasks, close_nursery, fill_flat, hand_over, orphan_ended, owe, remove_borrowed, remove_node,
+    reserve_flat, signal_hub, system_panicked, take_flat, wake, wake_each,
 };
 
 use crate::cancel::ScopeId;
@@ -52,7 +52,7 @@ use crate::reactor::calls::Calls;
 use crate::reactor::notify::Inbox;
 use crate::registry;
 use crate::task::TaskId;
-use crate::task::sched::Sched;
+use crate::task::sched::{Cause, Sched};
 use idle::Idlers;
 use stats::Counters;
 use std::any::Any;
@@ -116,6 +116,8 @@ pub(crate) struct Runtime {
     /// Is no scope cancelled?
     quiet: Cell<bool>,
     task: Cell<Option<TaskId>>,
+    /// Why it is being polled.
+    cause: Cell<Cause>,
     /// The task-local values around the code that is being polled; `None` if there are none.
     locals: RefCell<Option<Locals>>,
     root: Cell<ScopeId>,
@@ -158,6 +160,7 @@ impl Runtime {
             scope: Cell::new(ScopeId::NONE),
             quiet: Cell::new(true),
             task: Cell::new(None),
+            cause: Cell::new(Cause::Any),
             locals: RefCell::new(None),
             root: Cell::new(ScopeId::NONE),
             budget: Cell::new(BUDGET),

@@ -234,7 +234,9 @@ fn a_surplus_payload_is_not_dropped() {
     let r = catch_unwind(AssertUnwindSafe(|| {
         run_virtual(async {
             Run::nursery(async |n| {
-                n.spawn(async { panic_any(1_u8) });
+                // The first to run: static children before those that wait for the nursery's next poll.
+                n.spawn_static(async { panic_any(1_u8) });
+                n.spawn(async { panic_any(ExplosivePayload) });
                 n.spawn(async { panic_any(ExplosivePayload) });
                 n.spawn_static(async { panic_any(ExplosivePayload) });
                 Ok(())
@@ -265,6 +267,30 @@ fn a_destructor_of_the_body_may_panic_when_the_nursery_is_dropped() {
         assert_eq!(message(payload), "the body");
         log.borrow_mut().sort_unstable();
         assert_eq!(*log.borrow(), ["a child", "the body"]);
+    });
+}
+
+/// The body's locals go before the nursery closes: what they spawn then goes with the nursery, and wakes nobody.
+#[test]
+fn a_destructor_of_the_body_may_spawn_while_the_nursery_is_dropped() {
+    run_virtual(async {
+        let (dropped, ran) = (Cell::new(0), Cell::new(false));
+        let mut open = Box::pin(Run::nursery(async |n| {
+            let _spawns = OnDrop(|| {
+                let child = OnDrop(|| dropped.set(dropped.get() + 1));
+                n.spawn(async {
+                    let _child = child;
+                    ran.set(true);
+                    Ok(())
+                });
+            });
+            sleep_forever().await?;
+            Ok(())
+        }));
+        settle(open.as_mut()).await;
+        drop(open);
+        checkpoint().await.unwrap();
+        assert_eq!((dropped.get(), ran.get()), (1, false));
     });
 }
 

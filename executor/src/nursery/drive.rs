@@ -11,10 +11,9 @@ use super::Nursery;
 use crate::cancel::Reason;
 use crate::error::{Cancelled, Failure};
 use crate::panics::Steps;
-use crate::runtime::{self, Runtime};
+use crate::runtime::{self, Runtime, Tasks};
 use crate::task::raw;
-use crate::task::sched::BODY;
-use crate::task::word::Word;
+use crate::task::sched::{BODY, Due};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -32,30 +31,31 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
             rt.require_run(self.core.run, "nursery");
             self.core.hang(rt);
             let (batch, mut next) = rt.enter_hub(self.core.hub, cx.waker());
-            for done in 0..batch {
+            let tasks = rt.change_tasks();
+            let mut done = 0;
+            while let Some((slot, due)) = next {
                 // Every poll counts towards the loop's next look outside, however deep it happens. The first is done in
                 // any case: else a deep nursery would never get on.
-                let outside_first = !rt.take_poll();
-                if done > 0 {
-                    if outside_first {
-                        break;
-                    }
-                    next = rt.sched.borrow_mut().next_in_hub(self.core.hub);
-                }
-                let Some((slot, word)) = next else { break };
+                let _ = rt.take_poll();
                 if slot != BODY {
-                    self.poll_child(rt, slot, word);
+                    self.poll_child(rt, &tasks, slot, due);
                 } else if ended.is_none() {
+                    tasks.back();
                     *ended = self.poll_body(rt, body);
                 }
+                done += 1;
+                if rt.polls_left.get() == 0 {
+                    break;
+                }
+                next = tasks.next_in_hub(self.core.hub, done >= batch);
             }
+            drop(tasks);
             if ended.is_some() && self.slots.borrow().live() == 0 && self.core.flats.borrow().is_empty() {
                 // A schedule point, as every operation: a loop over empty nurseries lets others run.
                 if rt.charge() {
                     return Poll::Ready(ended.take().expect("just checked"));
                 }
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
             }
             rt.leave_hub(self.core.hub);
             Poll::Pending
@@ -91,12 +91,12 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
         Some(r)
     }
 
-    fn poll_child(&self, rt: &Runtime, slot: u32, word: Word) {
+    fn poll_child(&self, rt: &Runtime, tasks: &Tasks<'_>, slot: u32, due: Due) {
         let Some((mut child, own)) = self.slots.borrow_mut().take(slot) else { return };
         let scope = own.unwrap_or_else(|| self.core.kids());
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let _outside = rt.out_of_locals();
-            rt.poll_as(word, scope, |cx| child.as_mut().poll(cx))
+            tasks.poll_as(due, scope, |cx| child.as_mut().poll(cx))
         }));
         let outcome = match polled {
             Ok(Poll::Pending) => return self.slots.borrow_mut().put_back(slot, child),
@@ -104,11 +104,10 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
             Err(payload) => Err(payload),
         };
         let was_cancelled = rt.is_cancelled(scope) || rt.is_cancelled(self.core.kids());
-        // Its destructors stand where its code stood.
-        let _inside = rt.enter_as_is(scope);
+        // Its destructors stand where its code stood: it is still the current task.
         let own = self.slots.borrow_mut().take_own(slot);
         let dropped = catch_unwind(AssertUnwindSafe(|| drop((child, own))));
-        rt.sched.borrow_mut().remove_borrowed(word.index());
+        rt.sched.borrow_mut().remove_borrowed(due.word.index());
         self.slots.borrow_mut().vacate(slot);
         self.core.ended(was_cancelled, outcome);
         if let Err(payload) = dropped {

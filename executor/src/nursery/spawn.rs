@@ -66,21 +66,17 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         let child = unsafe { raw::erase(inheriting(fut)) };
         let mut slots = self.slots.borrow_mut();
         let slot = slots.next();
-        let (node, foreign) = runtime::with(|rt| {
+        let node = runtime::with(|rt| {
             let mut sched = rt.sched.borrow_mut();
             let inserted = sched.insert_borrowed(self.core.hub, slot);
             if let Some(own) = &own {
-                let word = sched.word(inserted.0);
+                let word = sched.word(inserted);
                 own.word.set(Some(word));
                 sched.set_starter(word, rt.task());
             }
             inserted
         });
         slots.put(slot, node, child, own);
-        drop(slots);
-        if let Some(waker) = foreign {
-            waker.wake();
-        }
     }
 
     /// Starts a `'static` child: a task of the executor, whose wake costs the same at any depth. The nursery waits

@@ -67,10 +67,12 @@ impl Runtime {
     }
 
     /// Reports the current scope's cancellation, if there is one.
+    #[inline]
     pub(crate) fn report(&self) -> Result<(), Cancelled> {
-        if self.quiet.get() {
-            return Ok(());
-        }
+        if self.quiet.get() { Ok(()) } else { self.look_up_and_report() }
+    }
+
+    fn look_up_and_report(&self) -> Result<(), Cancelled> {
         bump(&self.counters.checks);
         let reason = match self.scopes.borrow().effective(self.scope.get()) {
             None => return Ok(()),
@@ -142,13 +144,13 @@ impl Drop for Entered<'_> {
 
 // ---- for the files that hold keys of scopes
 
-/// A new scope below the current one.
+/// A new scope below the current one. It changes nothing for any other, so there is nobody to be told.
 pub(crate) fn new_scope() -> ScopeId {
-    with(|rt| rt.change(|tree| tree.insert(rt.scope.get())))
+    with(|rt| rt.scopes.borrow_mut().insert(rt.scope.get()))
 }
 
 pub(crate) fn new_scope_below(parent: ScopeId) -> ScopeId {
-    with(|rt| rt.change(|tree| tree.insert(parent)))
+    with(|rt| rt.scopes.borrow_mut().insert(parent))
 }
 
 /// A new scope between `scope` and its parent, of which nobody below takes notice.

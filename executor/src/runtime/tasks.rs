@@ -14,7 +14,7 @@ use crate::panics::{Payload, Steps, keep_first};
 use crate::registry;
 use crate::task::TaskId;
 use crate::task::raw;
-use crate::task::sched::{Flat, HubIndex};
+use crate::task::sched::{Cause, Due, Flat, HubIndex};
 use crate::task::word::Word;
 use std::task::{Context, Waker};
 
@@ -67,41 +67,22 @@ impl Runtime {
     }
 
     /// Charges one ready operation to the task's budget; `false` when it is used up and the task has to yield.
+    #[inline]
     pub(crate) fn charge(&self) -> bool {
         let left = self.budget.get();
         self.budget.set(left.saturating_sub(1));
         left > 0
     }
 
-    /// Polls as the task `word`, in `scope`, with a full budget; whatever was current before is so again afterwards.
-    pub(crate) fn poll_as<R>(
-        &self,
-        word: Word,
-        scope: ScopeId,
-        poll: impl FnOnce(&mut Context<'_>) -> R,
-    ) -> R {
-        struct Before<'rt> {
-            rt: &'rt Runtime,
-            task: Option<TaskId>,
-            scope: ScopeId,
-            budget: u32,
-        }
-        impl Drop for Before<'_> {
-            fn drop(&mut self) {
-                self.rt.task.set(self.task);
-                self.rt.scope.set(self.scope);
-                self.rt.budget.set(self.budget);
-            }
-        }
-        let _before = Before {
+    /// Tasks are polled one after the other from here on.
+    pub(crate) fn change_tasks(&self) -> Tasks<'_> {
+        Tasks {
             rt: self,
-            task: self.task.replace(Some(TaskId(word))),
-            scope: self.scope.replace(scope),
-            budget: self.budget.replace(BUDGET),
-        };
-        self.count_poll();
-        let waker = raw::waker_of(word);
-        poll(&mut Context::from_waker(&waker))
+            task: self.task.get(),
+            cause: self.cause.get(),
+            scope: self.scope.get(),
+            budget: self.budget.get(),
+        }
     }
 
     /// What is left of the task's budget.
@@ -117,10 +98,15 @@ impl Runtime {
         left > 0
     }
 
+    /// In tests a turn is one step of whoever was ready when it began, in nurseries as well.
+    pub(crate) fn steps_are_counted(&self) -> bool {
+        self.clock().is_virtual() || self.is_seeded()
+    }
+
     // ---- hubs
 
     /// A poll of a nursery begins: who polls it. Says how many nodes are ready, and which is the first.
-    pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> (usize, Option<(u32, Word)>) {
+    pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> (usize, Option<(u32, Due)>) {
         {
             let mut sched = self.sched.borrow_mut();
             if self.is_seeded() {
@@ -146,6 +132,66 @@ impl Runtime {
         if let Some(waker) = foreign {
             waker.wake();
         }
+    }
+}
+
+/// What was current before other tasks were polled, and is so again when this goes.
+#[must_use = "what was current is so again when this goes"]
+pub(crate) struct Tasks<'rt> {
+    rt: &'rt Runtime,
+    task: Option<TaskId>,
+    cause: Cause,
+    scope: ScopeId,
+    budget: u32,
+}
+
+impl Tasks<'_> {
+    /// Polls as the task that is due, in `scope`, with a full budget. It stays the current one until the next is, or
+    /// `back`.
+    pub(crate) fn poll_as<R>(
+        &self,
+        Due { word, cause }: Due,
+        scope: ScopeId,
+        poll: impl FnOnce(&mut Context<'_>) -> R,
+    ) -> R {
+        let rt = self.rt;
+        rt.task.set(Some(TaskId(word)));
+        rt.cause.set(cause);
+        rt.scope.set(scope);
+        rt.budget.set(BUDGET);
+        rt.count_poll();
+        let waker = raw::waker_of(word);
+        poll(&mut Context::from_waker(&waker))
+    }
+
+    /// The next who is ready in a nursery that is being polled. In `again` everybody who was ready when the poll began has
+    /// had a step: then only if nobody else is ready, neither in the same task (which is polled for its nurseries only)
+    /// nor elsewhere, so that it need not go to the back of a queue in which it is alone. Not in tests, where each of those
+    /// who were ready gets one step a turn.
+    #[inline]
+    pub(crate) fn next_in_hub(&self, hub: HubIndex, again: bool) -> Option<(u32, Due)> {
+        if again && (self.cause == Cause::Any || self.rt.steps_are_counted()) {
+            return None;
+        }
+        let mut sched = self.rt.sched.borrow_mut();
+        if again && !sched.is_alone(hub) {
+            return None;
+        }
+        sched.next_in_hub(hub)
+    }
+
+    /// What was current before is so again.
+    pub(crate) fn back(&self) {
+        self.rt.task.set(self.task);
+        self.rt.cause.set(self.cause);
+        self.rt.scope.set(self.scope);
+        self.rt.budget.set(self.budget);
+    }
+}
+
+impl Drop for Tasks<'_> {
+    fn drop(&mut self) {
+        self.back();
     }
 }
 
@@ -183,11 +229,7 @@ pub(crate) fn reserve_flat(owner: HubIndex) -> Word {
 
 /// Puts a task into its place, ready.
 pub(crate) fn fill_flat(word: Word, task: Flat) {
-    let (refused, host) = with(|rt| {
-        let mut sched = rt.sched.borrow_mut();
-        (sched.put_back(word, task), sched.wake(word))
-    });
-    debug_assert!(refused.is_none(), "nobody has dropped a task that was not there yet");
+    let host = with(|rt| rt.sched.borrow_mut().fill_flat(word, task));
     if let Some(host) = host {
         host.wake();
     }

@@ -107,8 +107,17 @@ impl<T> Sender<T> {
     ///
     /// Outside: [`Cancelled`] if the scope around the call is cancelled. Inside: [`SendError`] with the item.
     pub async fn send(&self, item: T) -> Result<Result<(), SendError<T>>, Cancelled> {
+        let mut item = item;
+        let mut wait = Wait::begin()?;
+        if wait.is_begun() {
+            match self.try_send(item) {
+                Ok(()) => return Ok(Ok(())),
+                Err(TrySendError::WouldBlock(back)) => item = back,
+                Err(TrySendError::Closed(item)) => return Ok(Err(SendError::Closed(item))),
+                Err(TrySendError::Broken(item)) => return Ok(Err(SendError::Broken(item))),
+            }
+        }
         let mut step = SendStep { from: self, item: Some(item), place: None };
-        let mut wait = Wait::new();
         poll_fn(|cx| wait.poll(cx, |cx| step.poll(cx.waker()))).await
     }
 
@@ -122,7 +131,9 @@ impl<T> Sender<T> {
             return Err(TrySendError::Closed(item));
         }
         let woken = self.core.borrow_mut().send(item)?;
-        runtime::wake_each(woken);
+        if let Some(waker) = woken {
+            waker.wake();
+        }
         Ok(())
     }
 
@@ -183,24 +194,29 @@ impl<T> SendStep<'_, T> {
     }
 
     fn begin(&mut self, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
-        let mut item = self.item.take().expect("an item from the start until it is sent or in line");
-        let mut own = None;
-        loop {
-            match self.from.try_send(item) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(TrySendError::Closed(item)) => return Poll::Ready(Err(SendError::Closed(item))),
-                Err(TrySendError::Broken(item)) => return Poll::Ready(Err(SendError::Broken(item))),
-                Err(TrySendError::WouldBlock(back)) => item = back,
-            }
-            let Some(waker) = own.take() else {
-                // Outside of the borrow: a foreign clone may do anything. So it is tried once more.
-                own = Some(waker.clone());
-                continue;
-            };
-            let mut core = self.from.core.borrow_mut();
-            self.place = Some(core.wait_to_send(self.from.handle, waker, item));
+        let item = self.item.take().expect("an item from the start until it is sent or in line");
+        // Cloned outside of the borrow, and dropped there if it is not needed: a foreign waker may do anything.
+        let own = waker.clone();
+        if !self.from.open.get() {
+            return Poll::Ready(Err(SendError::Closed(item)));
+        }
+        let mut core = self.from.core.borrow_mut();
+        let sent = core.send(item);
+        if let Err(TrySendError::WouldBlock(item)) = sent {
+            self.place = Some(core.wait_to_send(self.from.handle, own, item));
             return Poll::Pending;
         }
+        drop(core);
+        Poll::Ready(match sent {
+            Ok(woken) => {
+                if let Some(waker) = woken {
+                    waker.wake();
+                }
+                Ok(())
+            }
+            Err(TrySendError::Closed(item)) => Err(SendError::Closed(item)),
+            Err(TrySendError::Broken(item) | TrySendError::WouldBlock(item)) => Err(SendError::Broken(item)),
+        })
     }
 }
 
@@ -225,8 +241,16 @@ impl<T> Receiver<T> {
     ///
     /// Outside: [`Cancelled`] if the scope around the call is cancelled. Inside: [`ReceiveError`].
     pub async fn receive(&self) -> Result<Result<T, ReceiveError>, Cancelled> {
+        let mut wait = Wait::begin()?;
+        if wait.is_begun() {
+            match self.try_receive() {
+                Ok(item) => return Ok(Ok(item)),
+                Err(TryReceiveError::Closed) => return Ok(Err(ReceiveError::Closed)),
+                Err(TryReceiveError::End) => return Ok(Err(ReceiveError::End)),
+                Err(TryReceiveError::WouldBlock) => {}
+            }
+        }
         let mut step = ReceiveStep { from: self, place: None };
-        let mut wait = Wait::new();
         poll_fn(|cx| wait.poll(cx, |cx| step.poll(cx.waker()))).await
     }
 
@@ -240,7 +264,9 @@ impl<T> Receiver<T> {
             return Err(TryReceiveError::Closed);
         }
         let (item, woken) = self.core.borrow_mut().receive()?;
-        runtime::wake_each(woken);
+        if let Some(waker) = woken {
+            waker.wake();
+        }
         Ok(item)
     }
 
@@ -291,23 +317,28 @@ impl<T> ReceiveStep<'_, T> {
     }
 
     fn begin(&mut self, waker: &Waker) -> Poll<Result<T, ReceiveError>> {
-        let mut own = None;
-        loop {
-            match self.from.try_receive() {
-                Ok(item) => return Poll::Ready(Ok(item)),
-                Err(TryReceiveError::Closed) => return Poll::Ready(Err(ReceiveError::Closed)),
-                Err(TryReceiveError::End) => return Poll::Ready(Err(ReceiveError::End)),
-                Err(TryReceiveError::WouldBlock) => {}
-            }
-            let Some(waker) = own.take() else {
-                // Outside of the borrow: a foreign clone may do anything. So it is tried once more.
-                own = Some(waker.clone());
-                continue;
-            };
-            let mut core = self.from.core.borrow_mut();
-            self.place = Some(core.wait_to_receive(self.from.handle, waker));
+        // Cloned outside of the borrow, and dropped there if it is not needed: a foreign waker may do anything.
+        let own = waker.clone();
+        if !self.from.open.get() {
+            return Poll::Ready(Err(ReceiveError::Closed));
+        }
+        let mut core = self.from.core.borrow_mut();
+        let received = core.receive();
+        if matches!(received, Err(TryReceiveError::WouldBlock)) {
+            self.place = Some(core.wait_to_receive(self.from.handle, own));
             return Poll::Pending;
         }
+        drop(core);
+        Poll::Ready(match received {
+            Ok((item, woken)) => {
+                if let Some(waker) = woken {
+                    waker.wake();
+                }
+                Ok(item)
+            }
+            Err(TryReceiveError::Closed) => Err(ReceiveError::Closed),
+            Err(TryReceiveError::End | TryReceiveError::WouldBlock) => Err(ReceiveError::End),
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 //! Rules:
 //! * A node is 32 bytes: there may be millions of them. So the queued mark shares a word with the generation, and a free
 //!   node holds the link of the free list.
-//! * **Queued Once**: a node is in at most one list, and its mark says so.
+//! * **Queued Once**: a node is in at most one list, and its mark says so. A second mark says what for: see [`Cause`].
 
 use super::sched::{HubIndex, NO_HUB};
 use super::word::{MAX_INDEX, Word};
@@ -33,11 +33,21 @@ pub(super) enum Body {
     Borrowed { slot: u32 },
 }
 
-/// A generation, and whether the node is in a list.
+/// Why a node is to be polled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// Nurseries that it polls have something ready, and that is all: nothing else in it has asked for a poll.
+    Nurseries,
+    /// It was woken itself, or is new.
+    Any,
+}
+
+/// A generation, whether the node is in a list, and if so whether for any cause.
 #[derive(Clone, Copy)]
 struct Life(u32);
 
 const QUEUED: u32 = 1 << 31;
+const FOR_ANY_CAUSE: u32 = 1 << 30;
 
 /// A place for a task.
 pub(super) struct Node {
@@ -51,7 +61,7 @@ const _: () = assert!(size_of::<Node>() == 32);
 
 impl Node {
     pub(super) fn generation(&self) -> u32 {
-        self.life.0 & !QUEUED
+        self.life.0 & !(QUEUED | FOR_ANY_CAUSE)
     }
 
     pub(super) fn is_queued(&self) -> bool {
@@ -59,17 +69,17 @@ impl Node {
     }
 
     /// Marks it as queued; `false` if it was.
-    pub(super) fn queue(&mut self) -> bool {
+    pub(super) fn queue(&mut self, cause: Cause) -> bool {
         let was = self.is_queued();
-        self.life.0 |= QUEUED;
+        self.life.0 |= if cause == Cause::Any { QUEUED | FOR_ANY_CAUSE } else { QUEUED };
         !was
     }
 
-    /// It is out of its list; `false` if it was in none.
-    pub(super) fn unqueue(&mut self) -> bool {
-        let was = self.is_queued();
-        self.life.0 &= !QUEUED;
-        was
+    /// It is out of its list; says what it was there for.
+    pub(super) fn unqueue(&mut self) -> Cause {
+        let cause = if self.life.0 & FOR_ANY_CAUSE == 0 { Cause::Nurseries } else { Cause::Any };
+        self.life.0 &= !(QUEUED | FOR_ANY_CAUSE);
+        cause
     }
 }
 
@@ -104,7 +114,7 @@ impl Nodes {
     pub(super) fn free(&mut self, index: u32) {
         let node = &mut self.table[index as usize];
         node.body = Body::Free { next: self.first_free };
-        node.life = Life(node.generation().wrapping_add(1) & !QUEUED);
+        node.life = Life(node.generation().wrapping_add(1) & !(QUEUED | FOR_ANY_CAUSE));
         node.hub = NO_HUB;
         self.first_free = index;
         self.live -= 1;

@@ -11,12 +11,13 @@
 //!
 //! Rules:
 //! * A node is in at most one list (Queued Once, in `nodes.rs`).
-//! * **Signalled Up**: a hub with a ready node is signalled, and its parent has been woken since it was last
-//!   entered. So a wake walks up only as far as the first signalled hub: under load the path is shared.
+//! * **Signalled Up**: a hub with a ready node is signalled: its parent has been woken since it was last entered, or it is
+//!   being polled, and wakes its parent when that poll ends. So a wake walks up only as far as the first signalled hub:
+//!   under load the path is shared.
 
 use super::TaskId;
-pub(crate) use super::nodes::Flat;
 use super::nodes::{Body, Node, Nodes};
+pub(crate) use super::nodes::{Cause, Flat};
 use super::raw;
 use super::tree::{NurseryId, NurseryInfo, Owner, TaskInfo, TaskState};
 use super::word::Word;
@@ -36,6 +37,8 @@ struct Hub {
     opener: Option<TaskId>,
     ready: VecDeque<u32>,
     signalled: bool,
+    /// It was to be signalled while it was being polled.
+    again: bool,
     /// Whoever polls the nursery: as a number if it is one of our nodes, else as a waker.
     parent: Parent,
 }
@@ -57,13 +60,20 @@ impl Hub {
     }
 }
 
+/// A node that is to be polled now, and why.
+#[derive(Clone, Copy)]
+pub(crate) struct Due {
+    pub(crate) word: Word,
+    pub(crate) cause: Cause,
+}
+
 /// What the loop has to do with the next ready node.
 #[must_use]
 pub(crate) enum Next {
     /// Poll the run's main future.
-    Main(Word),
+    Main(Due),
     /// Poll this flat task, then give it back with `put_back` or end it with `finish`.
-    Flat(Word, Flat),
+    Flat(Due, Flat),
 }
 
 pub(crate) struct Sched {
@@ -72,6 +82,8 @@ pub(crate) struct Sched {
     hubs: Vec<Hub>,
     free_hubs: Vec<u32>,
     run: VecDeque<u32>,
+    /// How many entries all lists have together.
+    listed: usize,
     flat_live: usize,
     /// How many nurseries have been opened.
     opened: u64,
@@ -89,6 +101,7 @@ impl Sched {
             hubs: Vec::new(),
             free_hubs: Vec::new(),
             run: VecDeque::new(),
+            listed: 0,
             flat_live: 0,
             opened: 0,
             host: None,
@@ -115,7 +128,7 @@ impl Sched {
         self.insert(NO_HUB, Body::Main)
     }
 
-    /// A place for a flat task of a nursery, or of nobody; `put_back` puts it there: so nothing of a user is dropped in
+    /// A place for a flat task of a nursery, or of nobody; `fill_flat` puts it there: so nothing of a user is dropped in
     /// here if there is no place any more.
     pub(crate) fn reserve_flat(&mut self, owner: HubIndex) -> Word {
         let word = self.insert(NO_HUB, Body::Busy { owner, doomed: false });
@@ -123,14 +136,14 @@ impl Sched {
         word
     }
 
-    /// A child in a nursery's future, ready: its index. A foreign parent's waker comes back, to be woken outside.
-    #[must_use = "a foreign parent has to be woken"]
-    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> (u32, Option<Waker>) {
+    /// A child in a nursery's future, ready: its index. Nobody is woken: this happens while the nursery is polled, before
+    /// it is for the first time, or while it is dropped.
+    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> u32 {
         let index = self.nodes.insert(hub, Body::Borrowed { slot });
-        let _fresh = self.nodes.at(index).queue();
-        let h = &mut self.hubs[hub as usize];
-        h.ready.push_back(index);
-        (index, if h.signalled { None } else { self.signal_hub(hub) })
+        let _fresh = self.nodes.at(index).queue(Cause::Any);
+        self.hubs[hub as usize].ready.push_back(index);
+        self.listed += 1;
+        index
     }
 
     /// The number of the node at `index`, which lives.
@@ -143,6 +156,23 @@ impl Sched {
             return None;
         }
         self.nodes.of(word)
+    }
+
+    /// Puts a task into the place that was reserved for it, ready. If the run's host waits, its waker comes back, to be
+    /// woken outside.
+    ///
+    /// # Panics
+    ///
+    /// If the place is not reserved.
+    #[must_use = "a host has to be woken"]
+    pub(crate) fn fill_flat(&mut self, word: Word, task: Flat) -> Option<Waker> {
+        let n = self.nodes.at(word.index());
+        let Body::Busy { owner, .. } = n.body else { panic!("a place that was not reserved") };
+        n.body = Body::Flat { task, owner };
+        let _fresh = n.queue(Cause::Any);
+        self.listed += 1;
+        self.run.push_back(word.index());
+        self.host.take()
     }
 
     /// The node is over. A flat task that was at rest comes back, to be dropped outside; one that is being polled
@@ -303,6 +333,7 @@ impl Sched {
             *batch -= 1;
             let i = if at == 0 { self.run.pop_front() } else { self.run.remove(at) };
             let Some(i) = i else { break };
+            self.listed -= 1;
             let n = self.nodes.at(i);
             if !n.is_queued() {
                 continue;
@@ -310,16 +341,15 @@ impl Sched {
             let word = Word::pack(self.executor, n.generation(), i);
             match &n.body {
                 Body::Main => {
-                    n.unqueue();
-                    return Some(Next::Main(word));
+                    return Some(Next::Main(Due { word, cause: n.unqueue() }));
                 }
                 &Body::Flat { owner, .. } => {
-                    n.unqueue();
+                    let due = Due { word, cause: n.unqueue() };
                     let busy = Body::Busy { owner, doomed: false };
                     let Body::Flat { task, .. } = std::mem::replace(&mut n.body, busy) else {
                         unreachable!("just matched")
                     };
-                    return Some(Next::Flat(word, task));
+                    return Some(Next::Flat(due, task));
                 }
                 // Freed, or freed and reused as a child, since it was queued.
                 _ => {}
@@ -343,25 +373,25 @@ impl Sched {
         let hub = match self.free_hubs.pop() {
             Some(free) => {
                 let hub = &mut self.hubs[free as usize];
-                (hub.nursery, hub.opener) = (nursery, opener);
+                (hub.nursery, hub.opener, hub.signalled) = (nursery, opener, true);
                 free
             }
             None => {
                 let (ready, parent) = (VecDeque::new(), Parent::Nobody);
-                self.hubs.push(Hub { nursery, opener, ready, signalled: false, parent });
+                self.hubs.push(Hub { nursery, opener, ready, signalled: true, again: false, parent });
                 (self.hubs.len() - 1) as u32
             }
         };
-        let (body, nobody) = self.insert_borrowed(hub, BODY);
-        debug_assert!(nobody.is_none(), "a new hub has no parent");
+        let body = self.insert_borrowed(hub, BODY);
         (hub, self.word(body))
     }
 
     /// The nursery is over. Its parent's waker comes back to be dropped outside.
     pub(crate) fn remove_hub(&mut self, h: HubIndex) -> Option<Waker> {
         let hub = &mut self.hubs[h as usize];
+        self.listed -= hub.ready.len();
         hub.ready.clear();
-        hub.signalled = false;
+        (hub.signalled, hub.again) = (false, false);
         self.free_hubs.push(h);
         match std::mem::replace(&mut hub.parent, Parent::Nobody) {
             Parent::Foreign(w) => Some(w),
@@ -379,7 +409,7 @@ impl Sched {
             (parent @ Parent::Nobody, Some(word)) => *parent = Parent::Node(word),
             _ => return None,
         }
-        hub.signalled = false;
+        (hub.signalled, hub.again) = (true, false);
         Some(hub.ready.len())
     }
 
@@ -396,7 +426,7 @@ impl Sched {
     pub(crate) fn enter_hub_from(&mut self, h: HubIndex, waker: Waker) -> (usize, Option<Waker>) {
         let hub = &mut self.hubs[h as usize];
         let parent = raw::word_of(&waker).map_or(Parent::Foreign(waker), Parent::Node);
-        hub.signalled = false;
+        (hub.signalled, hub.again) = (true, false);
         match std::mem::replace(&mut hub.parent, parent) {
             Parent::Foreign(before) => (hub.ready.len(), Some(before)),
             _ => (hub.ready.len(), None),
@@ -406,23 +436,32 @@ impl Sched {
     /// A poll of the nursery ends; if more has become ready meanwhile, its parent is told.
     #[must_use = "a foreign parent has to be woken"]
     pub(crate) fn leave_hub(&mut self, h: HubIndex) -> Option<Waker> {
-        if self.hubs[h as usize].ready.is_empty() { None } else { self.signal_hub(h) }
+        let hub = &mut self.hubs[h as usize];
+        hub.signalled = false;
+        if hub.ready.is_empty() && !hub.again { None } else { self.signal_hub(h) }
     }
 
-    /// The next ready child of a hub: its slot and its number.
-    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<(u32, Word)> {
-        let ready = &mut self.hubs[h as usize].ready;
-        while let Some(i) = ready.pop_front() {
+    /// Is nobody of this executor ready but in this hub?
+    pub(crate) fn is_alone(&self, h: HubIndex) -> bool {
+        self.hubs[h as usize].ready.len() == self.listed
+    }
+
+    /// The next ready child of a hub, and its slot.
+    #[inline]
+    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<(u32, Due)> {
+        loop {
+            let i = self.hubs[h as usize].ready.pop_front()?;
+            self.listed -= 1;
             let n = self.nodes.at(i);
+            // Else it was freed, or freed and reused, since it was queued.
             if n.is_queued()
                 && n.hub == h
                 && let Body::Borrowed { slot } = n.body
             {
-                n.unqueue();
-                return Some((slot, Word::pack(self.executor, n.generation(), i)));
+                let cause = n.unqueue();
+                return Some((slot, Due { word: Word::pack(self.executor, n.generation(), i), cause }));
             }
         }
-        None
     }
 
     /// Wakes whoever polls this hub. A foreign waker comes back, to be woken outside.
@@ -430,10 +469,11 @@ impl Sched {
     pub(crate) fn signal_hub(&mut self, h: HubIndex) -> Option<Waker> {
         let hub = &mut self.hubs[h as usize];
         if std::mem::replace(&mut hub.signalled, true) {
+            hub.again = true;
             return None;
         }
         match hub.parent {
-            Parent::Node(word) => self.wake(word),
+            Parent::Node(word) => self.wake_for(word, Cause::Nurseries),
             _ => hub.take_foreign(),
         }
     }
@@ -441,13 +481,18 @@ impl Sched {
     /// Makes the node ready, and with it every nursery on the way up to a flat task. If the way ends in a foreign
     /// executor, or in the run queue of a run whose host waits, its waker comes back, to be woken outside.
     #[must_use = "a foreign parent has to be woken"]
-    pub(crate) fn wake(&mut self, mut word: Word) -> Option<Waker> {
+    pub(crate) fn wake(&mut self, word: Word) -> Option<Waker> {
+        self.wake_for(word, Cause::Any)
+    }
+
+    fn wake_for(&mut self, mut word: Word, mut cause: Cause) -> Option<Waker> {
         loop {
             let n = self.node(word)?;
-            if !n.queue() {
+            if !n.queue(cause) {
                 return None;
             }
             let hub = n.hub;
+            self.listed += 1;
             if hub == NO_HUB {
                 self.run.push_back(word.index());
                 return self.host.take();
@@ -458,7 +503,7 @@ impl Sched {
                 return None;
             }
             match hub.parent {
-                Parent::Node(up) => word = up,
+                Parent::Node(up) => (word, cause) = (up, Cause::Nurseries),
                 _ => return hub.take_foreign(),
             }
         }

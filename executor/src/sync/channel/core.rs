@@ -98,6 +98,7 @@ impl<T> Core<T> {
     }
 
     /// To the oldest waiting receiver, else into the buffer. `Some`: whom to wake.
+    #[inline]
     pub(super) fn send(&mut self, item: T) -> Result<Option<Waker>, TrySendError<T>> {
         if self.open_receivers == 0 {
             return Err(TrySendError::Broken(item));
@@ -115,6 +116,7 @@ impl<T> Core<T> {
     }
 
     /// The oldest item, and whom to wake for the room it leaves.
+    #[inline]
     pub(super) fn receive(&mut self) -> Result<(T, Option<Waker>), TryReceiveError> {
         if let Some(item) = self.buffer.pop_front() {
             // An item that came back may have been one too many: then its leaving makes no room.
