@@ -8,6 +8,8 @@
 //! Rules:
 //! * Readiness is an event that is remembered: it holds until [`AsyncFd::clear_readable`] (or [`AsyncFd::try_io`] with
 //!   `WouldBlock`) says that it is used up. It may be false: another process can have taken what was there.
+//! * **One Owner Each Way**: whoever waits for a direction has claimed it until its operation ends, also while it is
+//!   woken and has not been polled: a second one is told `Busy`, and never gets in between.
 //! * Deregistered before it is closed.
 //! * **One Run**: a token means something to the reactor of its run only. Operations panic elsewhere; destructors leave
 //!   a reactor that is not theirs alone.
@@ -15,20 +17,21 @@
 //!   what it names now is somebody else's.
 
 mod error;
+mod owner;
+mod wait;
 
 pub use crate::reactor::Direction;
 pub use error::ReadyError;
+pub use owner::SoleOwner;
 
-use crate::checkpoint::Wait;
-use crate::reactor::{PollReady, Reactor, Token};
+use crate::reactor::{Asks, Reactor, Token};
 use crate::runtime::{self, RunKey};
-use std::cell::Cell;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::task::{Context, Poll};
+use wait::{Claims, Waiting};
 
 /// A descriptor whose readiness can be awaited. It owns what it is made of, and closes it on drop.
 ///
@@ -55,7 +58,7 @@ pub struct AsyncFd<T: AsFd> {
     run: RunKey,
     /// Is `inner` the only owner of the number?
     sole: bool,
-    waits: Cell<u64>,
+    claims: Claims,
     /// Not `Send`: the key of a run is one of its thread's.
     _thread: PhantomData<*const ()>,
 }
@@ -81,7 +84,7 @@ impl<T: AsFd> AsyncFd<T> {
     fn register_new(inner: T, sole: bool) -> io::Result<Self> {
         let run = runtime::run_key();
         let token = register(&inner, sole)?;
-        Ok(AsyncFd { inner: Some(inner), token, run, sole, waits: Cell::new(0), _thread: PhantomData })
+        Ok(AsyncFd { inner: Some(inner), token, run, sole, claims: Claims::default(), _thread: PhantomData })
     }
 
     /// The same for a value that is the only owner of its descriptor. A forked child then closes the number at once,
@@ -216,6 +219,8 @@ impl<T: AsFd> AsyncFd<T> {
         if run != self.run {
             self.token = register(self.inner(), self.sole)?;
             self.run = run;
+            // Waits of the other run are no more: whoever has it mutably holds none of them.
+            self.claims = Claims::default();
         }
         Ok(())
     }
@@ -235,7 +240,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// If it belongs to another run.
     #[track_caller]
     pub fn readable(&self) -> impl Future<Output = Result<(), ReadyError>> {
-        self.wait(Direction::Read, |_| Ok(()))
+        self.wait(Direction::Read, Asks::WhetherReady, |_| Ok(()))
     }
 
     /// Waits until it can be written, or has hung up or broken, which writing finds out.
@@ -253,7 +258,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// If it belongs to another run.
     #[track_caller]
     pub fn writable(&self) -> impl Future<Output = Result<(), ReadyError>> {
-        self.wait(Direction::Write, |_| Ok(()))
+        self.wait(Direction::Write, Asks::WhetherReady, |_| Ok(()))
     }
 
     /// Says that a read would have blocked: it is not readable until the next event.
@@ -321,7 +326,7 @@ impl<T: AsFd> AsyncFd<T> {
         direction: Direction,
         op: impl FnMut(&T) -> io::Result<R>,
     ) -> impl Future<Output = io::Result<R>> {
-        let wait = self.wait(direction, op);
+        let wait = self.wait(direction, Asks::WhetherToTry, op);
         async { wait.await.map_err(io::Error::from) }
     }
 
@@ -329,15 +334,11 @@ impl<T: AsFd> AsyncFd<T> {
     fn wait<R>(
         &self,
         direction: Direction,
-        mut op: impl FnMut(&T) -> io::Result<R>,
+        asks: Asks,
+        op: impl FnMut(&T) -> io::Result<R>,
     ) -> impl Future<Output = Result<R, ReadyError>> {
         runtime::require_run(self.run, "descriptor");
-        async move {
-            let waiting = Waiting { fd: self, direction, wait: self.waits.get() };
-            self.waits.set(waiting.wait + 1);
-            let mut wait = Wait::new();
-            poll_fn(|cx| wait.poll(cx, |cx| waiting.attempt(cx, &mut op))).await?
-        }
+        Waiting::new(self, direction, asks).until_done(op)
     }
 
     fn clear(&self, direction: Direction) {
@@ -370,75 +371,6 @@ fn register<T: AsFd>(inner: &T, sole: bool) -> io::Result<Token> {
         ),
         _ => e,
     })
-}
-
-/// Types that are the only owner of their descriptor: std's own, which nobody can share or stand in for.
-///
-/// Sealed: a wrong one would let a forked child close a number that somebody else still holds.
-pub trait SoleOwner: sealed::Sealed {}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-macro_rules! sole_owners {
-    ($($owner:ty),*) => {$(
-        impl sealed::Sealed for $owner {}
-        impl SoleOwner for $owner {}
-    )*};
-}
-
-sole_owners!(
-    std::os::fd::OwnedFd,
-    std::fs::File,
-    std::os::unix::net::UnixStream,
-    std::os::unix::net::UnixListener,
-    std::io::PipeReader,
-    std::io::PipeWriter
-);
-
-/// One wait for one direction; leaves the reactor when it is over.
-struct Waiting<'a, T: AsFd> {
-    fd: &'a AsyncFd<T>,
-    direction: Direction,
-    wait: u64,
-}
-
-impl<T: AsFd> Waiting<'_, T> {
-    fn attempt<R>(
-        &self,
-        cx: &mut Context<'_>,
-        op: &mut impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<Result<R, ReadyError>> {
-        runtime::require_run(self.fd.run, "descriptor");
-        loop {
-            let polled =
-                runtime::with_reactor(|r| r.poll_ready(self.fd.token, self.direction, self.wait, cx.waker()));
-            let (ready, before) = match polled {
-                Ok(polled) => polled,
-                Err(e) => return Poll::Ready(Err(ReadyError::Io(e))),
-            };
-            drop(before);
-            match ready {
-                PollReady::Pending => return Poll::Pending,
-                PollReady::Busy => return Poll::Ready(Err(ReadyError::Busy)),
-                PollReady::Gone => return Poll::Ready(Err(ReadyError::Closed)),
-                PollReady::Ready => match op(self.fd.inner()) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.fd.clear(self.direction),
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    r => return Poll::Ready(r.map_err(ReadyError::Io)),
-                },
-            }
-        }
-    }
-}
-
-impl<T: AsFd> Drop for Waiting<'_, T> {
-    fn drop(&mut self) {
-        let mut waker = None;
-        self.fd.if_reactor(|r| waker = r.leave(self.fd.token, self.direction, self.wait));
-        drop(waker);
-    }
 }
 
 impl<T: AsFd> Drop for AsyncFd<T> {

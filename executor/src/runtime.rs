@@ -34,7 +34,7 @@ pub(crate) use scopes::{
     new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
 };
 pub use stats::{Stats, stats};
-pub(crate) use stats::{absorbing, note_swallowed};
+pub(crate) use stats::{absorbing, count_reactor_change, count_reactor_wait, note_swallowed};
 pub(crate) use tasks::{
     Tasks, close_nursery, fill_flat, hand_over, orphan_ended, owe, remove_borrowed, remove_node,
     reserve_flat, signal_hub, system_panicked, take_flat, wake, wake_each,

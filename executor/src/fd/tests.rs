@@ -2,11 +2,15 @@
 
 use super::*;
 use crate::error::Cancelled;
+use crate::reactor::PollReady;
 use crate::{CancelScope, check, checkpoint, low_level, nursery, run, stats};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{PipeReader, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
 
 type Failed = io::Error;
 
@@ -101,6 +105,56 @@ fn a_second_waiter_of_a_direction_is_told_so_and_the_first_goes_on_waiting() {
     });
     r.unwrap();
     assert_eq!((read.get(), busy.get()), (1, 1));
+}
+
+#[test]
+fn nobody_gets_in_between_while_the_first_waiter_is_woken_and_unpolled() {
+    let r: Result<(), Failed> = run(async {
+        let (reader, mut writer) = pipe();
+        let mut first = std::pin::pin!(reader.readable());
+        poll_fn(|cx| {
+            assert!(first.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        writer.write_all(b"x")?;
+        for _ in 0..3 {
+            checkpoint().await?;
+        }
+        assert!(matches!(reader.readable().await, Err(ReadyError::Busy)));
+        assert!(
+            matches!(reader.read_with(|mut r| r.read(&mut [0; 8])).await, Err(e) if e.kind() == io::ErrorKind::ResourceBusy)
+        );
+        first.await?;
+        assert_eq!(reader.read_with(|mut r| r.read(&mut [0; 8])).await?, 1);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+#[test]
+fn a_refused_or_dropped_operation_leaves_the_claim_as_it_was() {
+    let r: Result<(), Failed> = run(async {
+        let (reader, mut writer) = pipe();
+        {
+            let mut first = std::pin::pin!(reader.readable());
+            assert!(is_pending(first.as_mut()).await);
+            assert!(matches!(reader.readable().await, Err(ReadyError::Busy)));
+            assert!(
+                matches!(reader.readable().await, Err(ReadyError::Busy)),
+                "the refused one gave nothing up"
+            );
+        }
+        writer.write_all(b"x")?;
+        reader.readable().await?;
+        Ok(())
+    });
+    r.unwrap();
+}
+
+/// Polls once; is it pending?
+async fn is_pending(mut fut: std::pin::Pin<&mut impl Future>) -> bool {
+    poll_fn(|cx| Poll::Ready(fut.as_mut().poll(cx).is_pending())).await
 }
 
 #[test]
@@ -229,7 +283,7 @@ fn a_result_that_is_there_wins_over_a_cancellation() {
                 .await;
                 writer.write_all(b"x").unwrap();
                 let is_ready = |r: &mut Reactor| {
-                    r.poll_ready(reader.token, Direction::Read, u64::MAX, std::task::Waker::noop()).0
+                    r.poll_ready(reader.token, Direction::Read, Asks::WhetherReady, std::task::Waker::noop())
                 };
                 while runtime::with_reactor(is_ready).unwrap() != PollReady::Ready {
                     checkpoint().await?;

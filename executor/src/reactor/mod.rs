@@ -1,7 +1,8 @@
 //! Readiness of descriptors: the only part of the workspace that names mio.
 //!
 //! ```text
-//!   fd ─register─► epoll (edge-triggered, both directions, once) ─event─► ready bits ─► the waiter of that direction
+//!   fd ─register─► epoll (edge-triggered, reading) ─event─► readiness, remembered ─► the waiter of that direction
+//!                    └ writing too, from the first wait for room until an event that nobody waited for
 //!   another thread ─ eventfd (the bell) ─► turn() returns
 //! ```
 //!
@@ -9,9 +10,13 @@
 //!
 //! Rules:
 //! * A reactor belongs to one run, and so do its tokens: whoever holds one compares [`Reactor::run`] first.
-//! * One registration for the life of a descriptor; readiness is remembered as bits, and cleared only by an operation
-//!   that was told "would block". No `epoll_ctl` on the hot path.
-//! * One waiter for each direction; a second one is told [`PollReady::Busy`].
+//! * One registration for the life of a descriptor; readiness is remembered, and cleared only by an operation that was
+//!   told "would block". No `epoll_ctl` on the hot path.
+//! * **Room On Demand**: epoll is asked about room to write only once somebody waits for it. A socket whose writes find
+//!   room is then never woken because its peer has read. Asking, in epoll's words a modify, tells at once what is so
+//!   already (`ep_modify` polls the descriptor), so no room that came before is missed. The question is withdrawn by the
+//!   first event that says nothing else and finds nobody waiting: who writes in bulk waits at each event, and keeps it.
+//! * One waiter for each direction. Who that is, and who is told "busy", is decided above ([`crate::fd`]).
 //! * The bell is an eventfd of our own and not mio's waker, whose number mio does not tell: [`Reactor::owned_fds`] has to
 //!   name every descriptor in here.
 //! * A token carries a generation: an event of a descriptor that is gone reaches nobody.
@@ -53,25 +58,49 @@ pub(crate) struct Token {
     generation: u32,
 }
 
-/// What a waiter is told.
+/// What somebody who comes to wait is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PollReady {
     Ready,
-    /// Parked: the waker is called when the direction becomes ready.
-    Pending,
-    /// Another task waits for this direction of this descriptor.
-    Busy,
+    /// Parked with this waker: it is called when the direction becomes ready.
+    Parked,
+    /// Not ready, and this waker is not parked: [`Reactor::park`] it.
+    Park,
     /// The registration is gone.
     Gone,
 }
 
-#[derive(Default)]
+/// What somebody wants to know before an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// Whether to try it: yes, unless a try has failed since the last event.
+    WhetherToTry,
+    /// Whether it would succeed, from epoll itself.
+    WhetherReady,
+}
+
+/// What is known of a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    /// Nothing yet: epoll was not asked, and nobody has tried.
+    Untold,
+    Ready,
+    Not,
+}
+
 struct Half {
-    ready: bool,
+    readiness: Readiness,
     /// The end has come: nothing more will be told, so this stays ready whatever was read.
     ended: bool,
-    /// Who waits, and the number of its wait.
-    waiter: Option<(u64, Waker)>,
+    /// Does epoll tell of this direction?
+    armed: bool,
+    waiter: Option<Waker>,
+}
+
+impl Half {
+    fn new(readiness: Readiness, armed: bool) -> Self {
+        Half { readiness, ended: false, armed, waiter: None }
+    }
 }
 
 struct Source {
@@ -89,6 +118,25 @@ impl Source {
             Direction::Read => &mut self.read,
             Direction::Write => &mut self.write,
         }
+    }
+
+    /// Takes an event in: who is woken by it, and was it one that nobody needed?
+    fn heard(&mut self, event: &mio::event::Event, woken: &mut Vec<Waker>) -> bool {
+        // A hang-up or an error is for both: the operation itself finds out what it is.
+        let broken = event.is_error() || event.is_read_closed() && event.is_write_closed();
+        let readable = event.is_readable() || event.is_read_closed() || broken;
+        let writable = event.is_writable() || event.is_write_closed() || broken;
+        let unneeded = writable && !readable && self.write.armed && self.write.waiter.is_none();
+        if readable {
+            self.read.readiness = Readiness::Ready;
+            self.read.ended |= event.is_read_closed() || broken;
+            woken.extend(self.read.waiter.take());
+        }
+        if writable {
+            self.write.readiness = Readiness::Ready;
+            woken.extend(self.write.waiter.take());
+        }
+        unneeded
     }
 }
 
@@ -132,6 +180,7 @@ impl Reactor {
     /// Waits for events, at most `timeout` (`None`: until one comes), and collects whom they wake. Says how many
     /// there were; a signal counts as none.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> io::Result<usize> {
+        runtime::count_reactor_wait();
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(0),
@@ -144,36 +193,27 @@ impl Reactor {
                 // Edge-triggered: each write is an event of its own, and the counter need not be emptied (epoll(7)).
                 continue;
             }
-            let token = unpack(event.token());
-            let Some(source) = find(&mut self.sources, token) else { continue };
-            // A hang-up or an error is for both: the operation itself finds out what it is.
-            let broken = event.is_error() || event.is_read_closed() && event.is_write_closed();
-            if event.is_readable() || event.is_read_closed() || broken {
-                source.read.ready = true;
-                source.read.ended |= event.is_read_closed() || broken;
-                woken.extend(source.read.waiter.take().map(|(_, w)| w));
-            }
-            if event.is_writable() || event.is_write_closed() || broken {
-                source.write.ready = true;
-                woken.extend(source.write.waiter.take().map(|(_, w)| w));
+            let Some(source) = find(&mut self.sources, unpack(event.token())) else { continue };
+            if source.heard(event, woken) {
+                source.write.armed = false;
+                // Refused only if somebody has closed the number: then there is nothing to withdraw.
+                let _ = change(&self.poll, source.fd, event.token(), Interest::READABLE);
             }
         }
         Ok(seen)
     }
 
-    /// Registers a descriptor for both directions.
+    /// Registers a descriptor.
     pub(crate) fn register(&mut self, fd: RawFd, owned: bool) -> io::Result<Token> {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let entry = self.sources.vacant_entry();
         let token =
             Token { index: u32::try_from(entry.key()).expect("fewer than 2^32 descriptors"), generation };
-        self.poll.registry().register(
-            &mut SourceFd(&fd),
-            pack(token),
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
-        entry.insert(Source { generation, fd, owned, read: Half::default(), write: Half::default() });
+        runtime::count_reactor_change();
+        self.poll.registry().register(&mut SourceFd(&fd), pack(token), Interest::READABLE)?;
+        let (read, write) = (Half::new(Readiness::Not, true), Half::new(Readiness::Untold, false));
+        entry.insert(Source { generation, fd, owned, read, write });
         Ok(token)
     }
 
@@ -183,38 +223,57 @@ impl Reactor {
             return [None, None];
         }
         let source = self.sources.remove(token.index as usize);
+        runtime::count_reactor_change();
         // Refused only if somebody has closed the number already, and then there is nothing to take out.
         let _ = self.poll.registry().deregister(&mut SourceFd(&source.fd));
-        [source.read.waiter.map(|w| w.1), source.write.waiter.map(|w| w.1)]
+        [source.read.waiter, source.write.waiter]
     }
 
-    /// Is the direction ready? If not, parks the waker of wait number `wait`. A waker it replaces comes back.
+    /// Is the direction ready?
     pub(crate) fn poll_ready(
         &mut self,
         token: Token,
         direction: Direction,
-        wait: u64,
+        asks: Asks,
         waker: &Waker,
-    ) -> (PollReady, Option<Waker>) {
-        let Some(source) = find(&mut self.sources, token) else { return (PollReady::Gone, None) };
+    ) -> PollReady {
+        let Some(source) = find(&mut self.sources, token) else { return PollReady::Gone };
         let half = source.half(direction);
-        if half.ready {
-            return (PollReady::Ready, None);
-        }
-        match &mut half.waiter {
-            Some((other, _)) if *other != wait => (PollReady::Busy, None),
-            Some((_, w)) if w.will_wake(waker) => (PollReady::Pending, None),
-            waiter => {
-                let before = waiter.replace((wait, waker.clone()));
-                (PollReady::Pending, before.map(|(_, w)| w))
+        match (half.readiness, asks) {
+            (Readiness::Ready, _) => PollReady::Ready,
+            (Readiness::Untold, Asks::WhetherToTry) => {
+                half.readiness = Readiness::Ready;
+                PollReady::Ready
             }
+            _ if half.waiter.as_ref().is_some_and(|w| w.will_wake(waker)) => PollReady::Parked,
+            _ => PollReady::Park,
         }
+    }
+
+    /// Parks a waker until the direction is ready. The one it replaces, or itself if nothing can be waited for, comes
+    /// back to be dropped outside.
+    pub(crate) fn park(
+        &mut self,
+        token: Token,
+        direction: Direction,
+        waker: Waker,
+    ) -> (io::Result<()>, Option<Waker>) {
+        let Some(source) = find(&mut self.sources, token) else { return (Ok(()), Some(waker)) };
+        let fd = source.fd;
+        let half = source.half(direction);
+        if !half.armed {
+            if let Err(e) = change(&self.poll, fd, pack(token), Interest::READABLE | Interest::WRITABLE) {
+                return (Err(e), Some(waker));
+            }
+            half.armed = true;
+        }
+        (Ok(()), half.waiter.replace(waker))
     }
 
     /// The operation said "would block": not ready until the next event.
     pub(crate) fn clear_ready(&mut self, token: Token, direction: Direction) {
         if let Some(source) = find(&mut self.sources, token) {
-            source.half(direction).ready = false;
+            source.half(direction).readiness = Readiness::Not;
         }
     }
 
@@ -223,14 +282,13 @@ impl Reactor {
     pub(crate) fn clear_moved_all(&mut self, token: Token, direction: Direction) {
         if let Some(source) = find(&mut self.sources, token) {
             let half = source.half(direction);
-            half.ready = half.ended;
+            half.readiness = if half.ended { Readiness::Ready } else { Readiness::Not };
         }
     }
 
-    /// Wait number `wait` is over. Its waker comes back to be dropped outside.
-    pub(crate) fn leave(&mut self, token: Token, direction: Direction, wait: u64) -> Option<Waker> {
-        let half = find(&mut self.sources, token)?.half(direction);
-        half.waiter.take_if(|(w, _)| *w == wait).map(|(_, waker)| waker)
+    /// The wait for a direction is over. Its waker comes back to be dropped outside.
+    pub(crate) fn leave(&mut self, token: Token, direction: Direction) -> Option<Waker> {
+        find(&mut self.sources, token)?.half(direction).waiter.take()
     }
 
     /// Every number that this reactor and the registered types of this crate own.
@@ -260,6 +318,12 @@ fn hold_standard_streams() -> io::Result<Vec<File>> {
         }
         held.push(file);
     }
+}
+
+/// Asks epoll about other directions than before. It tells at once what is so already.
+fn change(poll: &Poll, fd: RawFd, token: mio::Token, interest: Interest) -> io::Result<()> {
+    runtime::count_reactor_change();
+    poll.registry().reregister(&mut SourceFd(&fd), token, interest)
 }
 
 fn find(sources: &mut Slab<Source>, token: Token) -> Option<&mut Source> {

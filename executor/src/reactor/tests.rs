@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::run;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 /// A reactor of its own, which the loop does not see.
@@ -10,8 +10,35 @@ fn with_reactor(test: impl FnOnce(&mut Reactor)) {
     run(async { test(&mut Reactor::new().unwrap()) });
 }
 
+/// Asks as one who is about to wait for epoll's word, and parks if it has not come.
 fn ready(r: &mut Reactor, token: Token, direction: Direction) -> PollReady {
-    r.poll_ready(token, direction, 0, Waker::noop()).0
+    match r.poll_ready(token, direction, Asks::WhetherReady, Waker::noop()) {
+        PollReady::Park => {
+            r.park(token, direction, Waker::noop().clone()).0.unwrap();
+            PollReady::Parked
+        }
+        told => told,
+    }
+}
+
+fn to_try(r: &mut Reactor, token: Token, direction: Direction) -> PollReady {
+    r.poll_ready(token, direction, Asks::WhetherToTry, Waker::noop())
+}
+
+/// Both ends non-blocking.
+fn pair() -> (UnixStream, UnixStream) {
+    let (a, b) = UnixStream::pair().unwrap();
+    a.set_nonblocking(true).unwrap();
+    b.set_nonblocking(true).unwrap();
+    (a, b)
+}
+
+fn fill(mut s: &UnixStream) {
+    while s.write(&[0; 4096]).is_ok() {}
+}
+
+fn empty(mut s: &UnixStream) {
+    while s.read(&mut [0; 4096]).is_ok() {}
 }
 
 fn turn(r: &mut Reactor) -> (usize, usize) {
@@ -25,14 +52,14 @@ fn readiness_is_remembered_until_it_is_said_to_be_used_up() {
     with_reactor(|r| {
         let (a, mut b) = UnixStream::pair().unwrap();
         let token = r.register(a.as_raw_fd(), true).unwrap();
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Pending);
+        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
         b.write_all(b"x").unwrap();
         assert_eq!(turn(r), (1, 1));
         assert_eq!(turn(r), (0, 0), "an edge comes once");
         assert_eq!(ready(r, token, Direction::Read), PollReady::Ready);
-        assert_eq!(ready(r, token, Direction::Write), PollReady::Ready);
+        assert_eq!(to_try(r, token, Direction::Write), PollReady::Ready);
         r.clear_ready(token, Direction::Read);
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Pending);
+        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
         assert_eq!(ready(r, token, Direction::Write), PollReady::Ready);
     });
 }
@@ -44,8 +71,8 @@ fn a_hang_up_wakes_both_directions() {
         let token = r.register(a.as_raw_fd(), true).unwrap();
         turn(r);
         r.clear_ready(token, Direction::Write);
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Pending);
-        assert_eq!(ready(r, token, Direction::Write), PollReady::Pending);
+        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
+        assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
         drop(b);
         assert_eq!(turn(r), (1, 2));
     });
@@ -58,7 +85,7 @@ fn an_error_wakes_the_writer_of_a_pipe() {
         let token = r.register(writer.as_raw_fd(), true).unwrap();
         turn(r);
         r.clear_ready(token, Direction::Write);
-        assert_eq!(ready(r, token, Direction::Write), PollReady::Pending);
+        assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
         drop(reader);
         assert_eq!(turn(r), (1, 1));
     });
@@ -74,10 +101,9 @@ fn a_token_of_a_descriptor_that_is_gone_reaches_no_stranger() {
         assert_eq!(old.index, new.index, "the place is used again");
         assert_eq!(ready(r, old, Direction::Read), PollReady::Gone);
         r.deregister(old);
-        turn(r);
-        assert_eq!(ready(r, new, Direction::Write), PollReady::Ready);
+        assert_eq!(to_try(r, new, Direction::Write), PollReady::Ready);
         r.clear_ready(old, Direction::Write);
-        assert_eq!(ready(r, new, Direction::Write), PollReady::Ready);
+        assert_eq!(to_try(r, new, Direction::Write), PollReady::Ready);
         assert_eq!(r.registrations(), 1);
     });
 }
@@ -96,22 +122,112 @@ fn an_event_that_outlived_its_registration_wakes_nobody() {
         (&b).write_all(b"x").unwrap();
         let (seen, _) = turn(r);
         assert!(seen >= 1);
-        assert_eq!(ready(r, new, Direction::Read), PollReady::Pending, "the stale event was of {}", stale.fd);
+        assert_eq!(ready(r, new, Direction::Read), PollReady::Parked, "the stale event was of {}", stale.fd);
     });
 }
 
 #[test]
-fn one_waiter_for_each_direction_and_it_may_change_its_waker() {
+fn a_waiter_may_change_its_waker_and_leaves_with_it() {
+    struct Other;
+    impl std::task::Wake for Other {
+        fn wake(self: Arc<Self>) {}
+    }
     with_reactor(|r| {
         let (a, _b) = UnixStream::pair().unwrap();
         let token = r.register(a.as_raw_fd(), true).unwrap();
-        let poll = |r: &mut Reactor, wait| r.poll_ready(token, Direction::Read, wait, Waker::noop()).0;
-        assert_eq!(poll(r, 1), PollReady::Pending);
-        assert_eq!(poll(r, 2), PollReady::Busy);
-        assert_eq!(poll(r, 1), PollReady::Pending);
-        assert!(r.leave(token, Direction::Read, 2).is_none());
-        assert!(r.leave(token, Direction::Read, 1).is_some());
-        assert_eq!(poll(r, 2), PollReady::Pending);
+        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
+        let other = Waker::from(Arc::new(Other));
+        assert_eq!(r.poll_ready(token, Direction::Read, Asks::WhetherReady, &other), PollReady::Park);
+        let (parked, before) = r.park(token, Direction::Read, other.clone());
+        parked.unwrap();
+        assert!(before.is_some());
+        assert!(r.leave(token, Direction::Read).unwrap().will_wake(&other));
+        assert!(r.leave(token, Direction::Read).is_none());
+    });
+}
+
+#[test]
+fn a_peer_that_reads_is_not_heard_of_before_somebody_has_waited_for_room() {
+    with_reactor(|r| {
+        let (a, b) = pair();
+        let token = r.register(a.as_raw_fd(), true).unwrap();
+        assert_eq!(turn(r), (0, 0), "nobody asked whether there is room");
+        fill(&a);
+        empty(&b);
+        assert_eq!(turn(r), (0, 0));
+        assert_eq!(to_try(r, token, Direction::Write), PollReady::Ready);
+    });
+}
+
+#[test]
+fn room_that_came_between_the_failed_write_and_the_question_is_told() {
+    with_reactor(|r| {
+        let (a, b) = pair();
+        let token = r.register(a.as_raw_fd(), true).unwrap();
+        fill(&a);
+        r.clear_ready(token, Direction::Write);
+        empty(&b);
+        assert_eq!(turn(r), (0, 0), "the edge is over");
+        assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
+        assert_eq!(turn(r), (1, 1));
+    });
+}
+
+#[test]
+fn to_ask_again_about_reading_and_writing_loses_neither() {
+    with_reactor(|r| {
+        let (a, mut b) = pair();
+        let token = r.register(a.as_raw_fd(), true).unwrap();
+        fill(&a);
+        r.clear_ready(token, Direction::Write);
+        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
+        b.write_all(b"x").unwrap();
+        // Both are so before epoll is asked about both.
+        empty(&b);
+        assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
+        assert_eq!(turn(r), (1, 2));
+    });
+}
+
+#[test]
+fn the_question_about_room_stays_while_somebody_waits_and_goes_with_an_event_nobody_needed() {
+    with_reactor(|r| {
+        let (a, b) = pair();
+        let token = r.register(a.as_raw_fd(), true).unwrap();
+        let changes = crate::stats().reactor_changes;
+        for _ in 0..3 {
+            fill(&a);
+            r.clear_ready(token, Direction::Write);
+            assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
+            empty(&b);
+            assert_eq!(turn(r), (1, 1));
+        }
+        assert_eq!(crate::stats().reactor_changes, changes + 1, "asked once");
+        fill(&a);
+        empty(&b);
+        assert_eq!(turn(r), (1, 0));
+        assert_eq!(crate::stats().reactor_changes, changes + 2, "withdrawn");
+        fill(&a);
+        empty(&b);
+        assert_eq!(turn(r), (0, 0));
+        assert_eq!(to_try(r, token, Direction::Write), PollReady::Ready);
+    });
+}
+
+#[test]
+fn a_number_closed_by_somebody_else_is_the_waiters_error() {
+    with_reactor(|r| {
+        let (a, b) = pair();
+        let number = a.as_raw_fd();
+        let token = r.register(number, true).unwrap();
+        fill(&a);
+        r.clear_ready(token, Direction::Write);
+        drop(a);
+        let (parked, waker) = r.park(token, Direction::Write, Waker::noop().clone());
+        assert_eq!(parked.unwrap_err().raw_os_error(), Some(libc::EBADF));
+        assert!(waker.is_some());
+        assert_eq!(turn(r), (0, 0));
+        drop(b);
     });
 }
 

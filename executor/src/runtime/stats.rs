@@ -23,6 +23,10 @@ pub struct Stats {
     pub polls: u64,
     /// Looks outside: at the clock, the descriptors, the inbox.
     pub turns: u64,
+    /// Waits for descriptors and other threads, those that did not sleep included: calls of `epoll_wait(2)`.
+    pub reactor_waits: u64,
+    /// Registrations made, changed and taken out: calls of `epoll_ctl(2)`.
+    pub reactor_changes: u64,
     /// Deadlines and sleeps that came due.
     pub timers_fired: u64,
     /// How often a checkpoint reported a cancellation.
@@ -52,6 +56,8 @@ pub struct Stats {
 pub(super) struct Counters {
     pub(super) polls: Cell<u64>,
     turns: Cell<u64>,
+    reactor_waits: Cell<u64>,
+    reactor_changes: Cell<u64>,
     timers_fired: Cell<u64>,
     pub(super) delivered: Cell<u64>,
     /// Questions whether the current scope is cancelled: those that had to be looked into.
@@ -71,6 +77,8 @@ impl Counters {
         Counters {
             polls: Cell::new(0),
             turns: Cell::new(0),
+            reactor_waits: Cell::new(0),
+            reactor_changes: Cell::new(0),
             timers_fired: Cell::new(0),
             delivered: Cell::new(0),
             checks: Cell::new(0),
@@ -81,9 +89,10 @@ impl Counters {
     }
 
     pub(super) fn reset(&self) {
+        let waits = [&self.reactor_waits, &self.reactor_changes];
         let counts =
             [&self.polls, &self.turns, &self.timers_fired, &self.delivered, &self.checks, &self.swallowed];
-        counts.into_iter().for_each(|c| c.set(0));
+        waits.into_iter().chain(counts).for_each(|c| c.set(0));
         self.last_swallowed_by.set(None);
         self.absorbing.set(false);
     }
@@ -127,12 +136,22 @@ pub fn stats() -> Stats {
             registrations: rt.registrations(),
             polls: rt.counters.polls.get(),
             turns: rt.counters.turns.get(),
+            reactor_waits: rt.counters.reactor_waits.get(),
+            reactor_changes: rt.counters.reactor_changes.get(),
             timers_fired: rt.counters.timers_fired.get(),
             delivered: rt.counters.delivered.get(),
             swallowed: rt.counters.swallowed.get(),
             last_swallowed_by: rt.counters.last_swallowed_by.get(),
         }
     })
+}
+
+pub(crate) fn count_reactor_wait() {
+    let _ = try_with(|rt| bump(&rt.counters.reactor_waits));
+}
+
+pub(crate) fn count_reactor_change() {
+    let _ = try_with(|rt| bump(&rt.counters.reactor_changes));
 }
 
 pub(crate) fn note_swallowed() {

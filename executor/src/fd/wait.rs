@@ -1,0 +1,131 @@
+//! One operation that waits for one direction of a descriptor.
+//!
+//! ```text
+//!   claim the direction ─► ready? ─yes─► op ─ "would block" ─► not ready any more ─┐
+//!                            ▲  └─no──► park, sleep ─► event ─┐                     │
+//!                            └───────────────────────────────┴─────────────────────┘     done or dropped: claim ends
+//! ```
+//!
+//! Rules: see [`super`], One Owner Each Way and One Run. An operation of several steps (write all of this) is one
+//! operation here: it holds its claim from the first step to the last.
+
+use super::{AsyncFd, ReadyError};
+use crate::checkpoint::Wait;
+use crate::reactor::{Asks, Direction, PollReady};
+use crate::runtime;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll};
+
+/// Which directions are being waited for.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    read: Cell<bool>,
+    write: Cell<bool>,
+}
+
+impl Claims {
+    fn of(&self, direction: Direction) -> &Cell<bool> {
+        match direction {
+            Direction::Read => &self.read,
+            Direction::Write => &self.write,
+        }
+    }
+}
+
+/// How far an operation is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not polled, or refused.
+    Outside,
+    /// The direction is claimed.
+    Claimed,
+    /// And a waker may be in the reactor.
+    Parked,
+}
+
+/// One operation on one direction; leaves the reactor and gives up its claim when it is dropped.
+pub(super) struct Waiting<'a, T: AsFd> {
+    fd: &'a AsyncFd<T>,
+    direction: Direction,
+    asks: Asks,
+    stage: Stage,
+}
+
+impl<'a, T: AsFd> Waiting<'a, T> {
+    pub(super) fn new(fd: &'a AsyncFd<T>, direction: Direction, asks: Asks) -> Self {
+        Waiting { fd, direction, asks, stage: Stage::Outside }
+    }
+
+    pub(super) async fn until_done<R>(
+        mut self,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> Result<R, ReadyError> {
+        let mut wait = Wait::new();
+        poll_fn(|cx| wait.poll(cx, |cx| self.attempt(cx, &mut op))).await?
+    }
+
+    fn attempt<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        op: &mut impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<Result<R, ReadyError>> {
+        runtime::require_run(self.fd.run, "descriptor");
+        if self.stage == Stage::Outside {
+            if self.fd.claims.of(self.direction).replace(true) {
+                return Poll::Ready(Err(ReadyError::Busy));
+            }
+            self.stage = Stage::Claimed;
+        }
+        loop {
+            let asked = |r: &mut crate::reactor::Reactor| {
+                r.poll_ready(self.fd.token, self.direction, self.asks, cx.waker())
+            };
+            match runtime::with_reactor(asked) {
+                Err(e) => return Poll::Ready(Err(ReadyError::Io(e))),
+                Ok(PollReady::Gone) => return Poll::Ready(Err(ReadyError::Closed)),
+                Ok(PollReady::Parked) => return Poll::Pending,
+                Ok(PollReady::Park) => return self.park(cx).map(Err),
+                Ok(PollReady::Ready) => match op(self.fd.inner()) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.fd.clear(self.direction),
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    r => return Poll::Ready(r.map_err(ReadyError::Io)),
+                },
+            }
+        }
+    }
+
+    /// Sleeps until an event, unless epoll refuses, because somebody has closed the number.
+    fn park(&mut self, cx: &Context<'_>) -> Poll<ReadyError> {
+        self.stage = Stage::Parked;
+        // Cloned and dropped outside: a foreign waker may do anything.
+        let waker = cx.waker().clone();
+        match runtime::with_reactor(|r| r.park(self.fd.token, self.direction, waker)) {
+            Ok((Ok(()), before)) => {
+                drop(before);
+                Poll::Pending
+            }
+            Ok((Err(e), waker)) => {
+                drop(waker);
+                Poll::Ready(ReadyError::Io(e))
+            }
+            Err(e) => Poll::Ready(ReadyError::Io(e)),
+        }
+    }
+}
+
+impl<T: AsFd> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        if self.stage == Stage::Outside {
+            return;
+        }
+        self.fd.claims.of(self.direction).set(false);
+        if self.stage == Stage::Parked {
+            let mut waker = None;
+            self.fd.if_reactor(|r| waker = r.leave(self.fd.token, self.direction));
+            drop(waker);
+        }
+    }
+}
