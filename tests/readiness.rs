@@ -3,8 +3,10 @@
 //! Rule: counted by the runtime's own counters of `epoll_wait` and `epoll_ctl`.
 
 use pleach_executor::net::UnixStream;
-use pleach_executor::{In, run, stats};
-use std::io;
+use pleach_executor::testing::run_virtual;
+use pleach_executor::{In, checkpoint, run, stats};
+use std::io::{self, Read, Write};
+use std::os::unix::net;
 
 type Run = In<io::Error>;
 
@@ -40,6 +42,45 @@ fn a_request_and_its_answer_cost_two_waits_and_no_registration() {
             waits <= 2 * ROUNDS,
             "{waits} waits for {ROUNDS} rounds: something wakes the loop for nothing"
         );
+        Ok(())
+    }));
+    r.unwrap();
+}
+
+/// The reading peer is outside the loop, so that its reading is an event of its own.
+#[test]
+fn a_peer_that_has_read_a_request_wakes_nobody_until_it_answers() {
+    // Under the virtual clock the loop looks outside after every batch.
+    let r: io::Result<()> = run_virtual(Run::nursery(async |n| {
+        let (client, mut server) = net::UnixStream::pair()?;
+        let client = UnixStream::from_std(client)?;
+        n.spawn(async move {
+            let mut bytes = [0; 64];
+            let mut events = Vec::new();
+            for _ in 0..10 {
+                let before = stats().reactor_events;
+                // The client waits for its answer meanwhile.
+                for _ in 0..4 {
+                    checkpoint().await?;
+                }
+                assert_eq!(server.read(&mut bytes)?, 7);
+                for _ in 0..4 {
+                    checkpoint().await?;
+                }
+                assert_eq!(stats().reactor_events, before, "the loop heard that the peer has read");
+                server.write_all(b"answer")?;
+                for _ in 0..4 {
+                    checkpoint().await?;
+                }
+                events.push(stats().reactor_events - before);
+            }
+            assert_eq!(events, [1; 10]);
+            Ok(())
+        });
+        for _ in 0..10 {
+            client.write(b"request").await?;
+            assert_eq!(client.read(&mut [0; 64]).await?, 6);
+        }
         Ok(())
     }));
     r.unwrap();

@@ -180,10 +180,9 @@ impl Reactor {
     /// Waits for events, at most `timeout` (`None`: until one comes), and collects whom they wake. Says how many
     /// there were; a signal counts as none.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> io::Result<usize> {
-        runtime::count_reactor_wait();
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(e) => return Err(e),
         }
         let mut seen = 0;
@@ -200,6 +199,7 @@ impl Reactor {
                 let _ = change(&self.poll, source.fd, event.token(), Interest::READABLE);
             }
         }
+        runtime::count_reactor_wait(seen);
         Ok(seen)
     }
 

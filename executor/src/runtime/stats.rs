@@ -25,6 +25,8 @@ pub struct Stats {
     pub turns: u64,
     /// Waits for descriptors and other threads, those that did not sleep included: calls of `epoll_wait(2)`.
     pub reactor_waits: u64,
+    /// What those waits told: descriptors with news, and the bell.
+    pub reactor_events: u64,
     /// Registrations made, changed and taken out: calls of `epoll_ctl(2)`.
     pub reactor_changes: u64,
     /// Deadlines and sleeps that came due.
@@ -57,6 +59,7 @@ pub(super) struct Counters {
     pub(super) polls: Cell<u64>,
     turns: Cell<u64>,
     reactor_waits: Cell<u64>,
+    reactor_events: Cell<u64>,
     reactor_changes: Cell<u64>,
     timers_fired: Cell<u64>,
     pub(super) delivered: Cell<u64>,
@@ -78,6 +81,7 @@ impl Counters {
             polls: Cell::new(0),
             turns: Cell::new(0),
             reactor_waits: Cell::new(0),
+            reactor_events: Cell::new(0),
             reactor_changes: Cell::new(0),
             timers_fired: Cell::new(0),
             delivered: Cell::new(0),
@@ -89,7 +93,7 @@ impl Counters {
     }
 
     pub(super) fn reset(&self) {
-        let waits = [&self.reactor_waits, &self.reactor_changes];
+        let waits = [&self.reactor_waits, &self.reactor_events, &self.reactor_changes];
         let counts =
             [&self.polls, &self.turns, &self.timers_fired, &self.delivered, &self.checks, &self.swallowed];
         waits.into_iter().chain(counts).for_each(|c| c.set(0));
@@ -137,6 +141,7 @@ pub fn stats() -> Stats {
             polls: rt.counters.polls.get(),
             turns: rt.counters.turns.get(),
             reactor_waits: rt.counters.reactor_waits.get(),
+            reactor_events: rt.counters.reactor_events.get(),
             reactor_changes: rt.counters.reactor_changes.get(),
             timers_fired: rt.counters.timers_fired.get(),
             delivered: rt.counters.delivered.get(),
@@ -146,8 +151,11 @@ pub fn stats() -> Stats {
     })
 }
 
-pub(crate) fn count_reactor_wait() {
-    let _ = try_with(|rt| bump(&rt.counters.reactor_waits));
+pub(crate) fn count_reactor_wait(events: usize) {
+    let _ = try_with(|rt| {
+        bump(&rt.counters.reactor_waits);
+        rt.counters.reactor_events.set(rt.counters.reactor_events.get() + events as u64);
+    });
 }
 
 pub(crate) fn count_reactor_change() {
