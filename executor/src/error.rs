@@ -213,6 +213,7 @@ fn carries_cancelled(e: &(dyn Error + 'static)) -> bool {
     e.is::<Cancelled>()
         || e.downcast_ref::<io::Error>().is_some_and(Failure::is_cancelled)
         || matches!(e.downcast_ref(), Some(crate::fd::ReadyError::Cancelled(_)))
+        || matches!(e.downcast_ref(), Some(crate::net::ConnectError::Cancelled(_)))
 }
 
 impl Failure for Box<dyn Error + Send + Sync> {
@@ -231,6 +232,7 @@ impl Failure for anyhow::Error {
         self.is::<Cancelled>()
             || self.downcast_ref::<io::Error>().is_some_and(Failure::is_cancelled)
             || matches!(self.downcast_ref(), Some(crate::fd::ReadyError::Cancelled(_)))
+            || matches!(self.downcast_ref(), Some(crate::net::ConnectError::Cancelled(_)))
     }
     fn merge(all: Failures<Self>) -> Self {
         anyhow::Error::new(all)

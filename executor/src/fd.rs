@@ -330,6 +330,25 @@ impl<T: AsFd> AsyncFd<T> {
         async { wait.await.map_err(io::Error::from) }
     }
 
+    /// The same for an operation that may have nothing to do: no bytes to move. That one never says `WouldBlock`; it is a
+    /// checkpoint, and fails if the descriptor is closed or another task is in that direction, but does not wait.
+    #[track_caller]
+    pub(crate) fn io_unless<R>(
+        &self,
+        nothing: bool,
+        direction: Direction,
+        op: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        let asks = if nothing { Asks::Nothing } else { Asks::WhetherToTry };
+        let wait = self.wait(direction, asks, op);
+        async { wait.await.map_err(io::Error::from) }
+    }
+
+    /// Does another task wait for this direction?
+    pub(crate) fn is_claimed(&self, direction: Direction) -> bool {
+        self.claims.is_claimed(direction)
+    }
+
     #[track_caller]
     fn wait<R>(
         &self,

@@ -40,6 +40,7 @@ mod entry;
 mod error;
 pub mod fd;
 pub mod host;
+pub mod io;
 mod locals;
 pub mod low_level;
 pub mod net;

@@ -1,19 +1,19 @@
-//! The system calls this crate makes by hand: the monotonic clock, an eventfd, and of Unix sockets what std has not got.
+//! The system calls this crate makes by hand: the monotonic clock, an eventfd, and of sockets and pipes what std has not got.
 //!
 //! ```text
-//!   monotonic_nanos    eventfd    connect_unix (without waiting)    peer_credentials    send, receive (with descriptors)
+//!   monotonic_nanos    eventfd    socket, bind, listen, connect, accept (none of them waits)    peer_credentials
+//!   send, receive (with descriptors)    send_bytes, receive_bytes    read, write, is_ready (without waiting, of any file)
 //! ```
 //!
 //! Rules:
 //! * The only unsafe code outside `task/raw.rs`.
 //! * Each function is the call and nothing more: retries, readiness and errors' meaning are the callers'.
-//! * No call here blocks, raises SIGPIPE, or makes a descriptor that an exec would inherit.
+//! * No call here blocks or raises SIGPIPE, but for those that say it; none makes a descriptor that an exec would inherit.
 
-use std::io::{self, IoSlice};
+use crate::reactor::Direction;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// Nanoseconds on `CLOCK_MONOTONIC` (`clock_gettime(2)`; cannot fail for this clock).
 #[inline]
@@ -31,22 +31,16 @@ pub(crate) fn monotonic_nanos() -> u64 {
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no pointers are passed.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call gave us this number, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    // SAFETY: the call above makes descriptors.
+    unsafe { made(fd) }
 }
 
 /// A second, close-on-exec number for the description behind `fd` (`fcntl(2)`, F_DUPFD_CLOEXEC).
 pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers only; one that is not open is an error of the call.
     let fd = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call gave us this number, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    // SAFETY: the call above makes descriptors.
+    unsafe { made(fd) }
 }
 
 /// Sets `O_NONBLOCK` on an open file description (`fcntl(2)`).
@@ -57,37 +51,73 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: sets the flags of a descriptor that is open; no pointers.
-    let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    done(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })
 }
 
-/// A new stream socket connected to the one at `path` (`unix(7)`), without waiting: `EAGAIN` if the listener's queue is
-/// full, where a blocking `connect(2)` would hold the thread.
-pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
-    let bytes = path.as_os_str().as_bytes();
-    // SAFETY: a sockaddr_un is plain data, for which all zeroes is a valid value.
-    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    // One place stays zero: the end of the path.
-    if bytes.is_empty() || bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
-        let why = "the path of a Unix socket has 1 to 107 bytes and no zero among them";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    }
-    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: no pointers are passed.
-    let fd = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
-    if fd < 0 {
+/// What the kernel says of a call that gives a number which tells nothing.
+fn done(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The descriptor that a call has made, or its error.
+///
+/// # Safety
+///
+/// `number` is what the last call of this thread gave back, and that call makes descriptors.
+unsafe fn made(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the call gave us this number, and nobody else has it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let len = size_of::<libc::sockaddr_un>() as libc::socklen_t;
-    // SAFETY: the pointer is to a sockaddr_un of the length given beside it.
-    let done = unsafe { libc::connect(fd.as_raw_fd(), (&raw const address).cast(), len) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(fd) }
+    // SAFETY: the caller promises that the number was made just now, so nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A new socket, non-blocking and close-on-exec (`socket(2)`).
+pub(crate) fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+    // SAFETY: the call above makes descriptors.
+    unsafe { made(fd) }
+}
+
+/// Gives a socket its address (`bind(2)`).
+pub(crate) fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
+    let len = address.len() as libc::socklen_t;
+    // SAFETY: the pointer is to an address of the length given beside it; the kernel copies it and checks what it says.
+    done(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), len) })
+}
+
+/// Connects a socket, or begins to: `EINPROGRESS`, or for a Unix socket `EAGAIN` if the queue is full (`connect(2)`).
+pub(crate) fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
+    let len = address.len() as libc::socklen_t;
+    // SAFETY: the pointer is to an address of the length given beside it; the kernel copies it and checks what it says.
+    done(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), len) })
+}
+
+/// Takes connections, with room for `backlog` that wait (`listen(2)`).
+pub(crate) fn listen(socket: BorrowedFd<'_>, backlog: u16) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    done(unsafe { libc::listen(socket.as_raw_fd(), libc::c_int::from(backlog)) })
+}
+
+/// The next connection, non-blocking and close-on-exec, its peer's address in `address`; says how long that is
+/// (`accept4(2)`).
+pub(crate) fn accept(socket: BorrowedFd<'_>, address: &mut [u8]) -> io::Result<(OwnedFd, usize)> {
+    let mut len = address.len() as libc::socklen_t;
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the pointer is to room of the length given beside it.
+    let fd = unsafe { libc::accept4(socket.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut len, flags) };
+    // SAFETY: the call above makes descriptors.
+    Ok((unsafe { made(fd) }?, address.len().min(len as usize)))
+}
+
+/// Lets an address be bound again while connections of its former user fade out (`SO_REUSEADDR` in `socket(7)`).
+pub(crate) fn set_reuse_address(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
+    // SAFETY: the pointer is to a number of the length given beside it.
+    done(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len) })
 }
 
 /// Who is at the other end of a Unix socket (`SO_PEERCRED` in `unix(7)`): as it was when the pair was made.
@@ -111,7 +141,7 @@ pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<libc::ucred> {
 pub(crate) const MAX_FDS: usize = 16;
 
 /// Of one `writev`-like call (`IOV_MAX` in `sysconf(3)`).
-const MAX_PARTS: usize = 1024;
+pub(crate) const MAX_PARTS: usize = 1024;
 
 /// Where the data of a control message begins: after its header, which is aligned already.
 const HEADER: usize = size_of::<libc::cmsghdr>();
@@ -209,17 +239,76 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(u
     Ok((n as usize, fds))
 }
 
+/// Sends bytes (`send(2)`).
+pub(crate) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the pointer is to bytes of the length given beside it.
+    let n = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
 /// Receives bytes, and closes the descriptors that came with them. Says as well whether something did: then a stream may
 /// have more, although it gave less than there was room for.
-pub(crate) fn receive_bytes(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, bool)> {
-    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut message = empty_message(&raw mut part, 1);
-    // SAFETY: `message` points to one iovec over `bytes`, alive, and to no control buffer.
+pub(crate) fn receive_bytes(
+    socket: BorrowedFd<'_>,
+    parts: &mut [IoSliceMut<'_>],
+) -> io::Result<(usize, bool)> {
+    let count = parts.len().min(MAX_PARTS);
+    // std promises that an IoSliceMut has the layout of an iovec.
+    let mut message = empty_message(parts.as_mut_ptr().cast(), count);
+    // SAFETY: `message` points to the iovecs of `parts`, alive, and to no control buffer.
     let n = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
     if n < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok((n as usize, message.msg_flags & libc::MSG_CTRUNC != 0))
+}
+
+/// Whether a call may hold the thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Never, whatever the mode of the description (`RWF_NOWAIT`): `EAGAIN` if it would, `EOPNOTSUPP` if this kind of file
+    /// cannot say.
+    None,
+    /// As long as it takes, unless the description is non-blocking.
+    AsItIs,
+}
+
+impl Patience {
+    fn flags(self) -> libc::c_int {
+        match self {
+            Patience::None => libc::RWF_NOWAIT,
+            Patience::AsItIs => 0,
+        }
+    }
+}
+
+/// Reads what is there (`preadv2(2)`, at the description's own position).
+pub(crate) fn read(fd: BorrowedFd<'_>, bytes: &mut [u8], patience: Patience) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: the pointer is to one iovec over `bytes`.
+    let n = unsafe { libc::preadv2(fd.as_raw_fd(), &raw const part, 1, -1, patience.flags()) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
+/// Writes what there is room for (`pwritev2(2)`, at the description's own position).
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8], patience: Patience) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: the pointer is to one iovec over `bytes`, which writing only reads.
+    let n = unsafe { libc::pwritev2(fd.as_raw_fd(), &raw const part, 1, -1, patience.flags()) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
+/// Is there anything to read, or room to write, an error included? (`poll(2)`, without waiting)
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
+    let events = match direction {
+        Direction::Read => libc::POLLIN,
+        Direction::Write => libc::POLLOUT,
+    };
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: the pointer is to one pollfd, and the count says so.
+    done(unsafe { libc::poll(&raw mut asked, 1, 0) })?;
+    Ok(asked.revents != 0)
 }
 
 fn empty_message(parts: *mut libc::iovec, count: usize) -> libc::msghdr {

@@ -13,7 +13,8 @@ pub enum ReadyError {
     Cancelled(Cancelled),
     /// Another task waits for the same direction of the same descriptor: give each direction one owner.
     Busy,
-    /// Its owner has ended all waits for it ([`AsyncFd::end_waits`](super::AsyncFd::end_waits)): stop using it.
+    /// It was closed on this side: its owner has ended all waits for it
+    /// ([`AsyncFd::end_waits`](super::AsyncFd::end_waits)), or has said that it writes no more. Stop using it.
     Closed,
     /// The operating system refused this run its epoll instance, the process being out of descriptors.
     Io(io::Error),
@@ -41,7 +42,7 @@ impl fmt::Display for ReadyError {
         match self {
             ReadyError::Cancelled(c) => c.fmt(f),
             ReadyError::Busy => f.write_str("another task waits for this direction of this descriptor"),
-            ReadyError::Closed => f.write_str("the owner of this descriptor has ended all waits for it"),
+            ReadyError::Closed => f.write_str("closed on this side: do not use it any more"),
             ReadyError::Io(e) => e.fmt(f),
         }
     }

@@ -11,7 +11,7 @@
 
 use super::{AsyncFd, ReadyError};
 use crate::checkpoint::Wait;
-use crate::reactor::{Asks, Direction, PollReady};
+use crate::reactor::{Asks, Direction, Parking, PollReady};
 use crate::runtime;
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -27,6 +27,10 @@ pub(super) struct Claims {
 }
 
 impl Claims {
+    pub(super) fn is_claimed(&self, direction: Direction) -> bool {
+        self.of(direction).get()
+    }
+
     fn of(&self, direction: Direction) -> &Cell<bool> {
         match direction {
             Direction::Read => &self.read,
@@ -103,14 +107,12 @@ impl<'a, T: AsFd> Waiting<'a, T> {
         // Cloned and dropped outside: a foreign waker may do anything.
         let waker = cx.waker().clone();
         match runtime::with_reactor(|r| r.park(self.fd.token, self.direction, waker)) {
-            Ok((Ok(()), before)) => {
+            Ok(Parking::Parked(before)) => {
                 drop(before);
                 Poll::Pending
             }
-            Ok((Err(e), waker)) => {
-                drop(waker);
-                Poll::Ready(ReadyError::Io(e))
-            }
+            Ok(Parking::Refused(e, _waker)) => Poll::Ready(ReadyError::Io(e)),
+            Ok(Parking::Gone(_waker)) => Poll::Ready(ReadyError::Closed),
             Err(e) => Poll::Ready(ReadyError::Io(e)),
         }
     }

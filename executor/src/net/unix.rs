@@ -1,20 +1,20 @@
 //! Unix stream sockets.
 //!
 //! ```text
-//!   pair │ connect │ from_std ─► AsyncFd<std's UnixStream, non-blocking> ─► read │ write │ descriptors │ credentials
+//!   pair │ connect │ from_std ─► Stream<std's UnixStream> ─► what every stream does, and: descriptors │ credentials
 //! ```
 //!
-//! Rules:
-//! * All operations take `&self`: one task may read while another writes.
-//! * Nothing here blocks the thread, also not `connect`, and no write raises SIGPIPE, whatever the process does with it.
+//! Rules: those of [`super::stream`]. Also `connect` does not block.
 
-use crate::fd::AsyncFd;
+use super::address::RawAddress;
+use super::stream::sealed::Calls;
+use super::stream::{Stream, StreamSocket};
 use crate::reactor::Direction;
 use crate::sys;
 use std::future::Future;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net;
 use std::path::Path;
 
@@ -29,10 +29,7 @@ use std::path::Path;
 ///     assert_eq!(b.read(&mut bytes).await.unwrap(), 5);
 /// });
 /// ```
-#[derive(Debug)]
-pub struct UnixStream {
-    fd: AsyncFd<net::UnixStream>,
-}
+pub type UnixStream = Stream<net::UnixStream>;
 
 /// Who was at the other end when the connection was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,149 +73,9 @@ impl UnixStream {
     /// Outside a run.
     #[track_caller]
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::from_std(sys::connect_unix(path.as_ref())?.into())
-    }
-
-    /// Takes over a socket of std's; it becomes non-blocking.
-    ///
-    /// # Errors
-    ///
-    /// Of `fcntl(2)` and `epoll_ctl(2)`.
-    ///
-    /// # Panics
-    ///
-    /// Outside a run.
-    #[track_caller]
-    pub fn from_std(stream: net::UnixStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        Ok(UnixStream { fd: AsyncFd::sole(stream)? })
-    }
-
-    /// Gives std's socket back, non-blocking as it is.
-    ///
-    /// # Panics
-    ///
-    /// In a forked child that inherited it.
-    #[must_use]
-    #[track_caller]
-    pub fn into_std(self) -> net::UnixStream {
-        self.fd.into_inner()
-    }
-
-    /// Reads what is there, at least one byte; 0 is the end.
-    ///
-    /// # Cancellation
-    ///
-    /// A checkpoint always; Strict: a cancelled read has taken nothing.
-    ///
-    /// # Errors
-    ///
-    /// Of `read(2)`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task reads; `NotConnected` after
-    /// [`end_waits`](UnixStream::end_waits).
-    ///
-    /// # Panics
-    ///
-    /// If it belongs to another run.
-    #[track_caller]
-    pub fn read(&self, bytes: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.fd.io(Direction::Read, |s| self.receive(s, bytes))
-    }
-
-    /// What is there now. A stream that gives less than there was room for has no more, unless something came with the
-    /// bytes: saves the call that would only say so.
-    fn receive(&self, socket: &net::UnixStream, bytes: &mut [u8]) -> io::Result<usize> {
-        let (n, came_along) = sys::receive_bytes(socket.as_fd(), bytes)?;
-        if n < bytes.len() && !came_along {
-            self.fd.clear_readable_after_short_read();
-        }
-        Ok(n)
-    }
-
-    /// Writes as much as there is room for, at least one byte; says how much.
-    ///
-    /// # Cancellation
-    ///
-    /// A checkpoint always; Strict: a cancelled write has written nothing.
-    ///
-    /// # Errors
-    ///
-    /// Of `sendmsg(2)` (never a SIGPIPE); a `Cancelled` as `io::Error`; `ResourceBusy` if another task writes;
-    /// `NotConnected` after [`end_waits`](UnixStream::end_waits).
-    ///
-    /// # Panics
-    ///
-    /// If it belongs to another run.
-    #[track_caller]
-    pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.fd.io(Direction::Write, |s| sys::send(s.as_fd(), &[IoSlice::new(bytes)], &[]))
-    }
-
-    /// Writes as much of `parts`, one after the other, as there is room for, at least one byte; says how much.
-    ///
-    /// # Cancellation
-    ///
-    /// A checkpoint always; Strict: a cancelled write has written nothing.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](UnixStream::write).
-    ///
-    /// # Panics
-    ///
-    /// If it belongs to another run.
-    #[track_caller]
-    pub fn write_vectored(&self, parts: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
-        self.fd.io(Direction::Write, |s| sys::send(s.as_fd(), parts, &[]))
-    }
-
-    /// Writes all of `bytes`.
-    ///
-    /// # Cancellation
-    ///
-    /// A checkpoint always, unless `bytes` is empty. **Lossy**: how much was written is not told; use
-    /// [`write`](UnixStream::write) to know.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](UnixStream::write).
-    ///
-    /// # Panics
-    ///
-    /// If it belongs to another run.
-    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let n = self.write(bytes).await?;
-            bytes = &bytes[n..];
-        }
-        Ok(())
-    }
-
-    /// Reads what is there without waiting; `None` if nothing is.
-    ///
-    /// # Errors
-    ///
-    /// Of `read(2)`.
-    ///
-    /// # Panics
-    ///
-    /// If it belongs to another run.
-    #[track_caller]
-    pub fn try_read(&self, bytes: &mut [u8]) -> io::Result<Option<usize>> {
-        self.fd.try_io(Direction::Read, |mut s| s.read(bytes))
-    }
-
-    /// Writes what there is room for without waiting; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// Of `sendmsg(2)`.
-    ///
-    /// # Panics
-    ///
-    /// If it belongs to another run.
-    #[track_caller]
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        self.fd.try_io(Direction::Write, |s| sys::send(s.as_fd(), &[IoSlice::new(bytes)], &[]))
+        let socket = sys::socket(libc::AF_UNIX, libc::SOCK_STREAM)?;
+        sys::connect(socket.as_fd(), RawAddress::path(path.as_ref())?.as_bytes())?;
+        Self::from_nonblocking(socket.into())
     }
 
     /// Sends bytes and descriptors with the first of them; says how many bytes went. What is left goes without: the
@@ -244,7 +101,9 @@ impl UnixStream {
     pub fn send_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> impl Future<Output = io::Result<usize>> {
         assert!(!bytes.is_empty(), "descriptors travel with a byte: send at least one");
         assert!(fds.len() <= Self::MAX_FDS, "at most {} descriptors go with one message", Self::MAX_FDS);
-        self.fd.io(Direction::Write, |s| sys::send(s.as_fd(), &[IoSlice::new(bytes)], fds))
+        self.fd.io(Direction::Write, |s| {
+            self.send(bytes.len(), || sys::send(s.as_fd(), &[IoSlice::new(bytes)], fds))
+        })
     }
 
     /// Receives bytes and the descriptors that came with them, close-on-exec; 0 bytes is the end.
@@ -272,56 +131,36 @@ impl UnixStream {
     ///
     /// Of `getsockopt(2)`.
     pub fn peer_cred(&self) -> io::Result<PeerCred> {
-        let c = sys::peer_credentials(self.fd.get_ref().as_fd())?;
+        PeerCred::of(self.as_fd())
+    }
+}
+
+impl PeerCred {
+    pub(super) fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        let c = sys::peer_credentials(socket)?;
         Ok(PeerCred { pid: c.pid, uid: c.uid, gid: c.gid })
     }
+}
 
-    /// Ends one direction or both; the other end sees the end of the stream, and so does a reader of this one.
-    ///
-    /// # Errors
-    ///
-    /// Of `shutdown(2)`.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.fd.get_ref().shutdown(how)
+impl Calls for net::UnixStream {
+    fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, bool)> {
+        sys::receive_bytes(self.as_fd(), &mut [IoSliceMut::new(bytes)])
     }
 
-    /// Ends every read and write that waits, now and from now on: see [`AsyncFd::end_waits`].
-    pub fn end_waits(&self) {
-        self.fd.end_waits();
+    fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)> {
+        sys::receive_bytes(self.as_fd(), parts)
     }
 
-    /// In a forked child, for a socket that was granted to it: see [`AsyncFd::adopt`].
-    ///
-    /// # Errors
-    ///
-    /// Of `epoll_ctl(2)`.
-    ///
-    /// # Panics
-    ///
-    /// Outside a run.
-    #[track_caller]
-    pub fn adopt(&mut self) -> io::Result<()> {
-        self.fd.adopt()
+    fn end(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
     }
 
-    /// The number that a forked child has to keep if this socket is granted to it.
-    #[must_use]
-    pub fn grant_fd(&self) -> RawFd {
-        self.as_raw_fd()
+    fn make_nonblocking(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
     }
 }
 
-impl AsFd for UnixStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.get_ref().as_fd()
-    }
-}
-
-impl AsRawFd for UnixStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.number()
-    }
-}
+impl StreamSocket for net::UnixStream {}
 
 #[cfg(test)]
 mod tests;

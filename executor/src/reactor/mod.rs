@@ -70,6 +70,17 @@ pub(crate) enum PollReady {
     Gone,
 }
 
+/// What became of a waker that was to be parked. Those in here are dropped outside.
+#[derive(Debug)]
+pub(crate) enum Parking {
+    /// It waits; the one it has replaced.
+    Parked(Option<Waker>),
+    /// Somebody has closed the number.
+    Refused(io::Error, Waker),
+    /// The registration is gone.
+    Gone(Waker),
+}
+
 /// What somebody wants to know before an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asks {
@@ -77,6 +88,8 @@ pub(crate) enum Asks {
     WhetherToTry,
     /// Whether it would succeed, from epoll itself.
     WhetherReady,
+    /// Only whether the registration is there.
+    Nothing,
 }
 
 /// What is known of a direction.
@@ -240,7 +253,7 @@ impl Reactor {
         let Some(source) = find(&mut self.sources, token) else { return PollReady::Gone };
         let half = source.half(direction);
         match (half.readiness, asks) {
-            (Readiness::Ready, _) => PollReady::Ready,
+            (Readiness::Ready, _) | (_, Asks::Nothing) => PollReady::Ready,
             (Readiness::Untold, Asks::WhetherToTry) => {
                 half.readiness = Readiness::Ready;
                 PollReady::Ready
@@ -250,24 +263,18 @@ impl Reactor {
         }
     }
 
-    /// Parks a waker until the direction is ready. The one it replaces, or itself if nothing can be waited for, comes
-    /// back to be dropped outside.
-    pub(crate) fn park(
-        &mut self,
-        token: Token,
-        direction: Direction,
-        waker: Waker,
-    ) -> (io::Result<()>, Option<Waker>) {
-        let Some(source) = find(&mut self.sources, token) else { return (Ok(()), Some(waker)) };
+    /// Parks a waker until the direction is ready.
+    pub(crate) fn park(&mut self, token: Token, direction: Direction, waker: Waker) -> Parking {
+        let Some(source) = find(&mut self.sources, token) else { return Parking::Gone(waker) };
         let fd = source.fd;
         let half = source.half(direction);
         if !half.armed {
             if let Err(e) = change(&self.poll, fd, pack(token), Interest::READABLE | Interest::WRITABLE) {
-                return (Err(e), Some(waker));
+                return Parking::Refused(e, waker);
             }
             half.armed = true;
         }
-        (Ok(()), half.waiter.replace(waker))
+        Parking::Parked(half.waiter.replace(waker))
     }
 
     /// The operation said "would block": not ready until the next event.

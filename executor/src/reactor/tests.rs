@@ -14,7 +14,7 @@ fn with_reactor(test: impl FnOnce(&mut Reactor)) {
 fn ready(r: &mut Reactor, token: Token, direction: Direction) -> PollReady {
     match r.poll_ready(token, direction, Asks::WhetherReady, Waker::noop()) {
         PollReady::Park => {
-            r.park(token, direction, Waker::noop().clone()).0.unwrap();
+            assert!(matches!(r.park(token, direction, Waker::noop().clone()), Parking::Parked(_)));
             PollReady::Parked
         }
         told => told,
@@ -138,9 +138,7 @@ fn a_waiter_may_change_its_waker_and_leaves_with_it() {
         assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
         let other = Waker::from(Arc::new(Other));
         assert_eq!(r.poll_ready(token, Direction::Read, Asks::WhetherReady, &other), PollReady::Park);
-        let (parked, before) = r.park(token, Direction::Read, other.clone());
-        parked.unwrap();
-        assert!(before.is_some());
+        assert!(matches!(r.park(token, Direction::Read, other.clone()), Parking::Parked(Some(_))));
         assert!(r.leave(token, Direction::Read).unwrap().will_wake(&other));
         assert!(r.leave(token, Direction::Read).is_none());
     });
@@ -223,9 +221,8 @@ fn a_number_closed_by_somebody_else_is_the_waiters_error() {
         fill(&a);
         r.clear_ready(token, Direction::Write);
         drop(a);
-        let (parked, waker) = r.park(token, Direction::Write, Waker::noop().clone());
-        assert_eq!(parked.unwrap_err().raw_os_error(), Some(libc::EBADF));
-        assert!(waker.is_some());
+        let parked = r.park(token, Direction::Write, Waker::noop().clone());
+        assert!(matches!(parked, Parking::Refused(e, _) if e.raw_os_error() == Some(libc::EBADF)));
         assert_eq!(turn(r), (0, 0));
         drop(b);
     });

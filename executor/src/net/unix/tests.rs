@@ -3,7 +3,8 @@
 use super::*;
 use crate::{CancelScope, Cancelled, Failure, check, checkpoint, move_on_after, nursery, run, stats};
 use std::cell::Cell;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Waker};

@@ -1,0 +1,464 @@
+//! Connected sockets: what TCP and Unix streams have in common.
+//!
+//! ```text
+//!   std's socket, non-blocking ─ AsyncFd ─► Stream ─► read │ read_exact │ write │ write_all │ send_eof │ split
+//! ```
+//!
+//! Rules:
+//! * All operations take `&self`: one task may read while another writes. `&stream` is a half already; for two tasks that own
+//!   theirs there is [`Stream::split`](crate::io::split).
+//! * One system call for an operation that finds data or room: a stream that gave or took less than it was asked to has no
+//!   more for now (epoll(7), question 9), and is not asked again before its next event.
+//! * Nothing here blocks the thread, and no write raises SIGPIPE, whatever the process does with it.
+//! * Closed means that we did it: after [`Stream::send_eof`] a write is refused here, before the system sees it.
+
+use crate::fd::{AsyncFd, ReadyError, SoleOwner};
+use crate::io::{ReadBytes, WriteBytes};
+use crate::reactor::Direction;
+use crate::sys;
+use std::cell::Cell;
+use std::future::Future;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+/// A socket of std's that [`Stream`] can be made of.
+pub trait StreamSocket: SoleOwner + AsFd + sealed::Calls {}
+
+pub(super) mod sealed {
+    use std::io::{self, IoSliceMut};
+    use std::net::Shutdown;
+
+    /// The calls that differ from one kind of socket to another.
+    pub trait Calls {
+        /// Reads; says as well whether something came along with the bytes, so that there may be more although this was
+        /// less than there was room for.
+        fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, bool)>;
+        fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)>;
+        fn end(&self, how: Shutdown) -> io::Result<()>;
+        fn make_nonblocking(&self) -> io::Result<()>;
+    }
+}
+
+/// A connected stream socket: a [`TcpStream`](super::TcpStream) or a [`UnixStream`](super::UnixStream).
+///
+/// It is closed when it is dropped, at once: what was written is still delivered, in the background.
+#[derive(Debug)]
+pub struct Stream<S: StreamSocket> {
+    pub(super) fd: AsyncFd<S>,
+    /// Have we said that we write no more?
+    write_ended: Cell<bool>,
+}
+
+impl<S: StreamSocket> Stream<S> {
+    /// Takes over a socket of std's; it becomes non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// Of `fcntl(2)` and `epoll_ctl(2)`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
+    #[track_caller]
+    pub fn from_std(socket: S) -> io::Result<Self> {
+        socket.make_nonblocking()?;
+        Self::from_nonblocking(socket)
+    }
+
+    #[track_caller]
+    pub(super) fn from_nonblocking(socket: S) -> io::Result<Self> {
+        Ok(Self::from_fd(AsyncFd::sole(socket)?))
+    }
+
+    pub(super) fn from_fd(fd: AsyncFd<S>) -> Self {
+        Stream { fd, write_ended: Cell::new(false) }
+    }
+
+    /// Gives std's socket back, non-blocking as it is.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child that inherited it.
+    #[must_use]
+    #[track_caller]
+    pub fn into_std(self) -> S {
+        self.fd.into_inner()
+    }
+
+    /// Std's socket, for its addresses and options. It is non-blocking.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child that inherited it.
+    #[must_use]
+    #[track_caller]
+    pub fn as_std(&self) -> &S {
+        self.fd.get_ref()
+    }
+
+    /// Reads what is there, at least one byte; 0 is the end, or there was no room.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict: a cancelled read has taken nothing.
+    ///
+    /// # Errors
+    ///
+    /// Of `recv(2)`; a `Cancelled` as `io::Error`; `ResourceBusy` if another task reads; `NotConnected` after
+    /// [`end_waits`](Stream::end_waits). Whose fault it is says [`Fault::of`](crate::io::Fault::of).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn read(&self, bytes: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.fd.io_unless(bytes.is_empty(), Direction::Read, |s| {
+            if bytes.is_empty() {
+                return Ok(0);
+            }
+            let received = s.receive(bytes)?;
+            Ok(self.received(received, bytes.len()))
+        })
+    }
+
+    /// Reads into `parts`, one after the other, what is there.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`read`](Stream::read).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Stream::read).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn read_vectored(&self, parts: &mut [IoSliceMut<'_>]) -> impl Future<Output = io::Result<usize>> {
+        let room = parts.iter().map(|part| part.len()).sum();
+        self.fd.io_unless(room == 0, Direction::Read, move |s| {
+            if room == 0 {
+                return Ok(0);
+            }
+            let received = s.receive_vectored(parts)?;
+            Ok(self.received(received, room))
+        })
+    }
+
+    /// How many bytes a read gave; remembers if there are no more.
+    fn received(&self, (n, came_along): (usize, bool), room: usize) -> usize {
+        if 0 < n && n < room && !came_along {
+            self.fd.clear_readable_after_short_read();
+        }
+        n
+    }
+
+    /// Fills `bytes`; no other task reads in between.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always. **Lossy**: how many bytes have been taken is not told; use
+    /// [`read_exact_counting`](Stream::read_exact_counting) to know.
+    ///
+    /// # Errors
+    ///
+    /// Kind `UnexpectedEof` if the end came first; else as [`read`](Stream::read).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    pub async fn read_exact(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.read_exact_counting(bytes, &mut 0).await
+    }
+
+    /// Fills `bytes` from index `done` on. `done` grows as bytes come, so that it tells how far it got, whatever ended it.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict: called again with the same arguments it goes on where it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_exact`](Stream::read_exact).
+    ///
+    /// # Panics
+    ///
+    /// If `done` is beyond the end of `bytes`; if it belongs to another run.
+    #[track_caller]
+    pub fn read_exact_counting(
+        &self,
+        bytes: &mut [u8],
+        done: &mut usize,
+    ) -> impl Future<Output = io::Result<()>> {
+        self.fd.io_unless(bytes[*done..].is_empty(), Direction::Read, |s| {
+            while *done < bytes.len() {
+                match s.receive(&mut bytes[*done..])?.0 {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    n => *done += n,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes as much as there is room for, at least one byte unless `bytes` is empty; says how much.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict: a cancelled write has written nothing.
+    ///
+    /// # Errors
+    ///
+    /// Of `send(2)` (never a SIGPIPE); a `Cancelled` as `io::Error`; `ResourceBusy` if another task writes; `NotConnected`
+    /// after [`end_waits`](Stream::end_waits) or [`send_eof`](Stream::send_eof). Whose fault it is says
+    /// [`Fault::of`](crate::io::Fault::of).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn write(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.fd.io_unless(self.is_nothing(bytes.len()), Direction::Write, |s| {
+            self.send(bytes.len(), || sys::send_bytes(s.as_fd(), bytes))
+        })
+    }
+
+    /// Writes as much of `parts`, one after the other, as there is room for; says how much.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write`](Stream::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Stream::write).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn write_vectored(&self, parts: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> {
+        let len = parts.iter().take(sys::MAX_PARTS).map(|part| part.len()).sum();
+        self.fd.io_unless(self.is_nothing(len), Direction::Write, move |s| {
+            self.send(len, || sys::send(s.as_fd(), parts, &[]))
+        })
+    }
+
+    /// Writes all of `bytes`; no other task writes in between.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always. **Lossy**: how much was written is not told; use
+    /// [`write_all_counting`](Stream::write_all_counting) to know.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Stream::write).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_counting(bytes, &mut 0).await
+    }
+
+    /// Writes `bytes` from index `done` on. `done` grows as they are written, so that it tells how far it got, whatever ended
+    /// it.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict: called again with the same arguments it goes on where it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Stream::write).
+    ///
+    /// # Panics
+    ///
+    /// If `done` is beyond the end of `bytes`; if it belongs to another run.
+    ///
+    /// ```
+    /// use pleach_executor::{In, net::UnixStream, run};
+    /// use std::time::Duration;
+    /// type Run = In<std::io::Error>;
+    ///
+    /// run(async {
+    ///     let (a, b) = UnixStream::pair()?;
+    ///     let (bytes, mut done) = (vec![7; 4 << 20], 0);
+    ///     // Nobody reads: it ends by its limit.
+    ///     Run::move_on_after(Duration::from_millis(1), async |_| a.write_all_counting(&bytes, &mut done).await).await?;
+    ///     assert!(0 < done && done < bytes.len());
+    ///     let sent = done;
+    ///     Run::nursery(async |n| {
+    ///         n.spawn(async {
+    ///             a.write_all_counting(&bytes, &mut done).await?;
+    ///             a.send_eof()
+    ///         });
+    ///         let mut all = vec![0; bytes.len()];
+    ///         b.read_exact(&mut all).await
+    ///     }).await?;
+    ///     assert!(sent < bytes.len());
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn write_all_counting(&self, bytes: &[u8], done: &mut usize) -> impl Future<Output = io::Result<()>> {
+        self.fd.io_unless(self.is_nothing(bytes[*done..].len()), Direction::Write, |s| {
+            let rest = &bytes[*done..];
+            *done += self.send(rest.len(), || sys::send_bytes(s.as_fd(), rest))?;
+            if *done < bytes.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        })
+    }
+
+    /// Is there nothing to do for a write: no bytes, or an end that refuses all?
+    fn is_nothing(&self, len: usize) -> bool {
+        len == 0 || self.write_ended.get()
+    }
+
+    /// Does one write of `len` bytes, if it is any; remembers if there is no more room.
+    pub(super) fn send(&self, len: usize, call: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+        if self.write_ended.get() {
+            return Err(ReadyError::Closed.into());
+        }
+        if len == 0 {
+            return Ok(0);
+        }
+        let n = call()?;
+        if n < len {
+            self.fd.clear_writable();
+        }
+        Ok(n)
+    }
+
+    /// Reads what is there without waiting; `None` if nothing is.
+    ///
+    /// # Errors
+    ///
+    /// Of `recv(2)`.
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn try_read(&self, bytes: &mut [u8]) -> io::Result<Option<usize>> {
+        self.fd.try_io(Direction::Read, |s| Ok(s.receive(bytes)?.0))
+    }
+
+    /// Writes what there is room for without waiting; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Of `send(2)`; `NotConnected` after [`send_eof`](Stream::send_eof).
+    ///
+    /// # Panics
+    ///
+    /// If it belongs to another run.
+    #[track_caller]
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        self.fd.try_io(Direction::Write, |s| self.send(bytes.len(), || sys::send_bytes(s.as_fd(), bytes)))
+    }
+
+    /// Ends our direction: the peer reads what was written, and then the end; reading goes on. Again is fine, and does
+    /// nothing. Source: trio's `send_eof`.
+    ///
+    /// # Cancellation
+    ///
+    /// Never a checkpoint: it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// `ResourceBusy` while another task writes; of `shutdown(2)`, `ENOTCONN` if the peer has broken the connection.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child that inherited it.
+    pub fn send_eof(&self) -> io::Result<()> {
+        if self.fd.is_claimed(Direction::Write) {
+            return Err(ReadyError::Busy.into());
+        }
+        if self.write_ended.replace(true) {
+            return Ok(());
+        }
+        self.fd.get_ref().end(Shutdown::Write)
+    }
+
+    /// Ends one direction or both, in the middle of whatever other tasks do with it; the other end sees the end of the
+    /// stream, and so does a reader of this one. To end writing in good order, use [`send_eof`](Stream::send_eof).
+    ///
+    /// # Errors
+    ///
+    /// Of `shutdown(2)`.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read {
+            self.write_ended.set(true);
+        }
+        self.fd.get_ref().end(how)
+    }
+
+    /// Ends every read and write that waits, now and from now on: see [`AsyncFd::end_waits`].
+    pub fn end_waits(&self) {
+        self.fd.end_waits();
+    }
+
+    /// In a forked child, for a socket that was granted to it: see [`AsyncFd::adopt`].
+    ///
+    /// # Errors
+    ///
+    /// Of `epoll_ctl(2)`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
+    #[track_caller]
+    pub fn adopt(&mut self) -> io::Result<()> {
+        self.fd.adopt()
+    }
+
+    /// The number that a forked child has to keep if this socket is granted to it.
+    #[must_use]
+    pub fn grant_fd(&self) -> RawFd {
+        self.as_raw_fd()
+    }
+}
+
+impl<S: StreamSocket> ReadBytes for Stream<S> {
+    async fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        Stream::read(self, bytes).await
+    }
+
+    async fn read_exact_counting(&self, bytes: &mut [u8], done: &mut usize) -> io::Result<()> {
+        Stream::read_exact_counting(self, bytes, done).await
+    }
+}
+
+impl<S: StreamSocket> WriteBytes for Stream<S> {
+    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Stream::write(self, bytes).await
+    }
+
+    async fn write_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        Stream::write_vectored(self, parts).await
+    }
+
+    async fn write_all_counting(&self, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+        Stream::write_all_counting(self, bytes, done).await
+    }
+
+    fn send_eof(&self) -> io::Result<()> {
+        Stream::send_eof(self)
+    }
+}
+
+impl<S: StreamSocket> AsFd for Stream<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.get_ref().as_fd()
+    }
+}
+
+impl<S: StreamSocket> AsRawFd for Stream<S> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.number()
+    }
+}

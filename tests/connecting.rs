@@ -1,0 +1,139 @@
+//! Promise: of several addresses the first that answers wins; the next is tried after a delay, or at once when one has failed,
+//! and nothing is left of the losers.
+//!
+//! ```text
+//!   connect_first ─► 0 ──────────────── fails, answers, or neither
+//!                    1     ──────────   begun 250 ms later, or when one before it has failed
+//! ```
+//!
+//! Rules: time is virtual, and what an attempt does is a script. The race alone is tested beside its code.
+
+use pleach_executor::net::{ATTEMPT_DELAY, ConnectError, TcpListener, TcpStream, connect_first};
+use pleach_executor::testing::run_virtual;
+use pleach_executor::{CancelScope, In, Instant, check, now, run, sleep};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// What an address does: answers or fails, so many milliseconds after it was asked.
+#[derive(Clone, Copy)]
+enum Does {
+    Answers(u32),
+    Fails(u32),
+}
+
+fn address(port: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port as u16))
+}
+
+/// Says when it is dropped.
+struct UnderWay<'a>(&'a Cell<i32>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Who was asked when, in milliseconds, and what came of it at which.
+async fn race(script: &[Does]) -> (Vec<(usize, u128)>, Result<usize, ConnectError>, u128) {
+    let addresses: Vec<_> = (0..script.len()).map(address).collect();
+    let (asked, under_way, start) = (RefCell::new(Vec::new()), Cell::new(0), now());
+    let since = |start: Instant| (now() - start).as_millis();
+    let won = connect_first(&addresses, ATTEMPT_DELAY, |to| {
+        let me = usize::from(to.port());
+        asked.borrow_mut().push((me, since(start)));
+        under_way.set(under_way.get() + 1);
+        let _lives = UnderWay(&under_way);
+        let does = script[me];
+        async move {
+            let _lives = _lives;
+            match does {
+                Does::Answers(ms) => sleep(ms * MS).await.map(|()| me).map_err(io::Error::from),
+                Does::Fails(ms) => {
+                    sleep(ms * MS).await?;
+                    Err(io::Error::other(format!("failure {me}")))
+                }
+            }
+        }
+    })
+    .await;
+    assert_eq!(under_way.get(), 0, "nothing is left of the losers");
+    (asked.into_inner(), won, since(start))
+}
+
+#[test]
+fn an_address_that_answers_soon_is_the_only_one_asked() {
+    run_virtual(async {
+        let (asked, won, took) = race(&[Does::Answers(249), Does::Answers(0)]).await;
+        assert_eq!((asked, won.unwrap(), took), (vec![(0, 0)], 0, 249));
+    });
+}
+
+#[test]
+fn a_slow_address_is_raced_and_may_still_win() {
+    run_virtual(async {
+        let (asked, won, took) = race(&[Does::Answers(1000), Does::Answers(100)]).await;
+        assert_eq!((asked, won.unwrap(), took), (vec![(0, 0), (1, 250)], 1, 350));
+        let (asked, won, took) = race(&[Does::Answers(300), Does::Answers(100), Does::Answers(0)]).await;
+        assert_eq!((asked, won.unwrap(), took), (vec![(0, 0), (1, 250)], 0, 300));
+    });
+}
+
+#[test]
+fn a_failure_has_the_next_begin_at_once() {
+    run_virtual(async {
+        let (asked, won, took) = race(&[Does::Fails(10), Does::Fails(20), Does::Answers(5)]).await;
+        assert_eq!((asked, won.unwrap(), took), (vec![(0, 0), (1, 10), (2, 30)], 2, 35));
+    });
+}
+
+#[test]
+fn when_all_have_failed_each_error_is_told() {
+    run_virtual(async {
+        let (_, lost, took) = race(&[Does::Fails(900), Does::Fails(10)]).await;
+        let e = lost.unwrap_err();
+        let ConnectError::Unreachable(all) = &e else { panic!("{e}") };
+        let order: Vec<_> = all.iter().map(|(to, e)| (usize::from(to.port()), e.to_string())).collect();
+        assert_eq!((order, took), (vec![(1, "failure 1".to_owned()), (0, "failure 0".to_owned())], 900));
+        assert!(e.to_string().contains("127.0.0.1:1: failure 1; 127.0.0.1:0: failure 0"), "{e}");
+        let (_, lost, _) = race(&[]).await;
+        assert_eq!(lost.unwrap_err().to_string(), "there is no address to connect to");
+    });
+}
+
+#[test]
+fn cancelled_it_gives_up_every_attempt() {
+    run_virtual(async {
+        let r: Result<Option<()>, io::Error> = CancelScope::new()
+            .deadline(now() + 400 * MS)
+            .run(async |_| {
+                let (asked, lost, took) = race(&[Does::Answers(1000), Does::Answers(1000)]).await;
+                assert_eq!((asked.len(), took), (2, 400));
+                assert!(matches!(lost, Err(ConnectError::Cancelled(_))));
+                Ok(check()?)
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
+    });
+}
+
+/// The same over the system's own addresses: nobody listens at the first.
+#[test]
+fn the_first_real_address_that_listens_is_connected_to() {
+    let r = run(In::<io::Error>::move_on_after(Duration::from_secs(30), async |_| {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let gone = TcpListener::bind(any)?.local_addr()?;
+        let listener = TcpListener::bind(any)?;
+        let there = listener.local_addr()?;
+        let stream = TcpStream::connect_any(&[gone, there]).await?;
+        assert_eq!((stream.peer_addr()?, stream.local_addr()?), (there, listener.accept().await?.1));
+        let lost = TcpStream::connect_any(&[gone, gone]).await.unwrap_err();
+        assert_eq!(io::Error::from(lost).kind(), io::ErrorKind::ConnectionRefused);
+        Ok(())
+    }));
+    assert!(r.unwrap().is_some(), "it hangs");
+}
