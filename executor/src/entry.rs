@@ -112,6 +112,11 @@ impl RunHandle {
         self.is_inherited() || self.calls.is_over()
     }
 
+    /// Does it lead into the run that is active on this thread?
+    pub(crate) fn is_here(&self) -> bool {
+        runtime::has_calls(&self.calls)
+    }
+
     /// In a forked child a lock of the parent's may be held for ever: it is not touched.
     fn is_inherited(&self) -> bool {
         self.epoch != runtime::epoch()

@@ -214,6 +214,7 @@ fn carries_cancelled(e: &(dyn Error + 'static)) -> bool {
         || e.downcast_ref::<io::Error>().is_some_and(Failure::is_cancelled)
         || matches!(e.downcast_ref(), Some(crate::fd::ReadyError::Cancelled(_)))
         || matches!(e.downcast_ref(), Some(crate::net::ConnectError::Cancelled(_)))
+        || matches!(e.downcast_ref(), Some(crate::threads::ThreadError::Cancelled(_)))
 }
 
 impl Failure for Box<dyn Error + Send + Sync> {
@@ -233,6 +234,7 @@ impl Failure for anyhow::Error {
             || self.downcast_ref::<io::Error>().is_some_and(Failure::is_cancelled)
             || matches!(self.downcast_ref(), Some(crate::fd::ReadyError::Cancelled(_)))
             || matches!(self.downcast_ref(), Some(crate::net::ConnectError::Cancelled(_)))
+            || matches!(self.downcast_ref(), Some(crate::threads::ThreadError::Cancelled(_)))
     }
     fn merge(all: Failures<Self>) -> Self {
         anyhow::Error::new(all)

@@ -56,9 +56,11 @@ mod sys;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod threads;
 
 pub use cancel::{
-    CancelCause, CancelScope, Reason, ScopeHandle, effective_deadline, fail_after, move_on_after, shielded,
+    CancelCause, CancelScope, Reason, RemoteScope, ScopeHandle, effective_deadline, fail_after,
+    move_on_after, shielded,
 };
 pub use cancel::{fail_at, move_on_at};
 pub use checkpoint::{check, checked, checkpoint, graceful, sleep, sleep_forever, sleep_until, yield_now};
@@ -73,3 +75,4 @@ pub use runtime::{Stats, stats};
 pub use task::{
     NurseryId, NurseryInfo, Owner, TaskId, TaskInfo, TaskState, TaskTree, current_task, task_tree,
 };
+pub use threads::to_thread;

@@ -10,6 +10,7 @@
 use crate::error::Cancelled;
 use crate::runtime;
 use crate::task::sched::NO_HUB;
+use crate::threads::{self, BusyThreads};
 use std::future::Future;
 use std::os::fd::RawFd;
 
@@ -109,4 +110,16 @@ pub fn set_local(value: std::rc::Rc<dyn std::any::Any>) {
 pub fn local<T: 'static>() -> Option<std::rc::Rc<T>> {
     let value = runtime::with(|rt| rt.local.borrow().clone())?;
     value.downcast().ok()
+}
+
+/// Ends and joins the worker threads of this run that are without work: called right before a fork, which other threads
+/// would not survive. New ones are started when they are needed.
+///
+/// Does nothing outside a run, and in one that never called a thread. Waits for no work.
+///
+/// # Errors
+///
+/// [`BusyThreads`] names those that are at work; they, and only they, are still there.
+pub fn retire_threads() -> Result<(), BusyThreads> {
+    threads::retire()
 }

@@ -20,6 +20,7 @@ use crate::reactor::calls::CALLS;
 use crate::runtime::{self, POLLS_PER_TURN, Runtime, Tasks, TimerTarget};
 use crate::task::sched::{Due, Flat, Next};
 use crate::task::word::Word;
+use crate::threads;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
@@ -279,10 +280,11 @@ fn idle_virtual() {
         return;
     }
     let now = runtime::with(|rt| rt.clock().now());
-    // Without autojump time passes by `jump` alone.
-    let next = runtime::with(|rt| rt.timers.borrow().next().filter(|_| rt.autojump.get()));
+    // Time stands still while a thread is waited for, and without autojump it passes by `jump` alone.
+    let held = threads::hold_time();
+    let next = runtime::with(|rt| rt.timers.borrow().next().filter(|_| rt.autojump.get() && !held));
     match (runtime::with(Runtime::cushion), next) {
-        (Some(cushion), next) if cushion.is_zero() || next.is_none_or(|at| now + cushion < at) => {
+        (Some(cushion), next) if cushion.is_zero() || (!held && next.is_none_or(|at| now + cushion < at)) => {
             if runtime::with(|rt| rt.autojump.get()) {
                 runtime::with(|rt| rt.set_clock(Clock::Virtual(now + cushion)));
             }

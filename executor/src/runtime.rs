@@ -6,6 +6,7 @@
 //!                 ├─ timers     deadlines                       ◄─ sleep, scope deadlines
 //!                 ├─ reactor    mio                             ◄─ fds
 //!                 ├─ inbox      words woken by other threads, and their calls
+//!                 ├─ crew       worker threads
 //!                 └─ current scope, current task, budget, clock
 //! ```
 //!
@@ -53,6 +54,7 @@ use crate::reactor::notify::Inbox;
 use crate::registry;
 use crate::task::TaskId;
 use crate::task::sched::{Cause, Sched};
+use crate::threads::Crew;
 use idle::Idlers;
 use stats::Counters;
 use std::any::Any;
@@ -112,6 +114,8 @@ pub(crate) struct Runtime {
     /// What other threads want done here, once somebody asked for a handle; and a batch of it, kept for its memory.
     calls: RefCell<Option<Arc<Calls<Call>>>>,
     pub(crate) called: RefCell<Vec<Call>>,
+    /// The worker threads, once there were any.
+    pub(crate) crew: RefCell<Option<Rc<Crew>>>,
     scope: Cell<ScopeId>,
     /// Is no scope cancelled?
     quiet: Cell<bool>,
@@ -157,6 +161,7 @@ impl Runtime {
             words: RefCell::new(Vec::new()),
             calls: RefCell::new(None),
             called: RefCell::new(Vec::new()),
+            crew: RefCell::new(None),
             scope: Cell::new(ScopeId::NONE),
             quiet: Cell::new(true),
             task: Cell::new(None),
@@ -217,6 +222,8 @@ impl Runtime {
         steps.step(|| drop(self.local.take()));
         // The descriptors of a run end with it. A stale wake finds its executor's number gone, or a stranger's.
         drop(self.reactor.take());
+        // Threads that are at work now were abandoned, and end by themselves.
+        let _abandoned = self.crew.take().map(|crew| crew.retire());
         drop(self.calls.take());
         drop(self.inbox.take());
         let executor = self.sched.borrow().executor();
@@ -327,6 +334,7 @@ impl Runtime {
         std::mem::forget(self.inbox.replace(None));
         std::mem::forget(self.calls.replace(None));
         std::mem::forget(self.called.replace(Vec::new()));
+        std::mem::forget(self.crew.replace(None));
         std::mem::forget(self.jobs.replace(VecDeque::new()));
         std::mem::forget(self.idle.replace(Idlers::new()));
         std::mem::forget(self.woken.replace(Vec::new()));
@@ -380,6 +388,11 @@ pub(crate) fn if_reactor(f: impl FnOnce(&mut Reactor)) {
             f(reactor);
         }
     });
+}
+
+/// Is this the line of the run that is active on this thread?
+pub(crate) fn has_calls(calls: &Arc<Calls<Call>>) -> bool {
+    try_with(|rt| rt.calls.borrow().as_ref().is_some_and(|ours| Arc::ptr_eq(ours, calls))).unwrap_or(false)
 }
 
 /// Arms a timer that wakes a waker.

@@ -1,7 +1,7 @@
 //! The system calls this crate makes by hand: the monotonic clock, an eventfd, and of sockets and pipes what std has not got.
 //!
 //! ```text
-//!   monotonic_nanos    eventfd    socket, bind, listen, connect, accept (none of them waits)    peer_credentials
+//!   monotonic_nanos    name_thread    eventfd    socket, bind, listen, connect, accept (none of them waits)    peer_credentials
 //!   send, receive (with descriptors)    send_bytes, receive_bytes    read, write, is_ready (without waiting, of any file)
 //! ```
 //!
@@ -11,9 +11,16 @@
 //! * No call here blocks or raises SIGPIPE, but for those that say it; none makes a descriptor that an exec would inherit.
 
 use crate::reactor::Direction;
+use std::ffi::CStr;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// What the system calls this thread (`PR_SET_NAME` in `prctl(2)`): the first 15 bytes of it.
+pub(crate) fn name_thread(name: &CStr) {
+    // SAFETY: the pointer is to a string that ends with a zero, and is only read. It cannot fail for one.
+    let _ = unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
 
 /// Nanoseconds on `CLOCK_MONOTONIC` (`clock_gettime(2)`; cannot fail for this clock).
 #[inline]

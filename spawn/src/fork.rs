@@ -204,6 +204,9 @@ where
 /// Everything that can speak against a fork before anything has been made.
 fn may_fork(plan: &Plan) -> Result<(), SpawnError> {
     ask(plan)?;
+    // Worker threads of this run that have nothing to do are no reason: they are started again when they are needed. Those
+    // that are at work are found below.
+    let _at_work = low_level::retire_threads();
     let others = busy_threads().map_err(SpawnError::system("read /proc/self/task"))?;
     if !others.is_empty() {
         return Err(SpawnError::NotSingleThreaded { others });

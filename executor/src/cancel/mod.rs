@@ -9,14 +9,17 @@
 //! * `tree.rs`: the tree of scopes as data: effective cancellation, shields, who waits where. Pure.
 //! * `scope.rs`: the public types and the functions that open scopes.
 //! * `moment.rs`: scopes that end at a moment.
+//! * `remote.rs`: a scope as other threads can reach it.
 //! * `reason.rs`: why a scope was cancelled.
 
 mod moment;
 mod reason;
+mod remote;
 mod scope;
 pub(crate) mod tree;
 
 pub use moment::{fail_at, move_on_at};
 pub use reason::{CancelCause, Reason};
+pub use remote::RemoteScope;
 pub use scope::{CancelScope, ScopeHandle, effective_deadline, fail_after, move_on_after, shielded};
 pub(crate) use tree::ScopeId;

@@ -221,6 +221,13 @@ impl ScopeHandle {
         ScopeHandle { id, run: runtime::run_key(), _local: PhantomData }
     }
 
+    /// Its place in the tree of the active run.
+    #[track_caller]
+    pub(super) fn id_here(&self) -> ScopeId {
+        runtime::require_run(self.run, "cancel scope");
+        self.id
+    }
+
     /// See [`CancelScope::cancel`].
     #[track_caller]
     pub fn cancel(&self) {

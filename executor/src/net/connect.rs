@@ -3,10 +3,12 @@
 //! ```text
 //!   addresses ─► Race (when to begin which) ─► attempts under way ─┬─ the first that connects wins; the others are dropped
 //!        ▲            ▲                                            └─ each that fails is told to Race, and kept
-//!        └ a resolver └ now, and a timer
+//!        │            └ now, and a timer
+//!        └ a name ─ resolve (in a thread) ─► interleaved
 //! ```
 //!
-//! Rules: decisions are [`race::Race`]'s. The order of the addresses is the caller's; RFC 8305 wants the families interleaved.
+//! Rules: decisions are [`race::Race`]'s. The order of the addresses is the caller's; of a name's addresses the families take
+//! turns, beginning with the one that the system prefers (RFC 8305, section 4).
 
 mod race;
 
@@ -14,6 +16,7 @@ use super::TcpStream;
 use crate::checkpoint::{Timer, Wait};
 use crate::clock::now;
 use crate::error::Cancelled;
+use crate::threads::resolve;
 use race::{Race, Step};
 use std::error::Error;
 use std::fmt;
@@ -33,6 +36,8 @@ pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub enum ConnectError {
     /// The scope around the caller is cancelled: hand it back with `?`.
     Cancelled(Cancelled),
+    /// The name has no address that could be found.
+    Unresolved(io::Error),
     /// Every address failed, each with its own error, in the order in which they did. Without any address: empty.
     Unreachable(Vec<(SocketAddr, io::Error)>),
 }
@@ -59,6 +64,53 @@ impl TcpStream {
     pub async fn connect_any(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
         connect_first(addresses, ATTEMPT_DELAY, TcpStream::connect).await
     }
+
+    /// Connects to whichever address of `host` answers first. A name is resolved on a worker thread, see
+    /// [`resolve`](crate::threads::resolve).
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict, as [`connect_any`](TcpStream::connect_any) and `resolve`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
+    ///
+    /// ```
+    /// use pleach_executor::{net::{TcpListener, TcpStream}, run};
+    /// run(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    ///     let port = listener.local_addr()?.port();
+    ///     let stream = TcpStream::connect_host("127.0.0.1", port).await?;
+    ///     assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    ///     std::io::Result::Ok(())
+    /// }).unwrap();
+    /// ```
+    pub async fn connect_host(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        match resolve(host, port).await {
+            Ok(addresses) => Self::connect_any(&interleaved(addresses)).await,
+            Err(e) => {
+                Err(e.downcast::<Cancelled>().map_or_else(ConnectError::Unresolved, ConnectError::Cancelled))
+            }
+        }
+    }
+}
+
+/// The two families by turns, each in its own order.
+fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = Vec::new();
+    while first.len() + second.len() > 0 {
+        turns.extend(first.next());
+        turns.extend(second.next());
+    }
+    turns
 }
 
 /// The same for any way of connecting: `connect` is called for one address after the other.
@@ -161,6 +213,7 @@ impl From<ConnectError> for io::Error {
     fn from(e: ConnectError) -> Self {
         match e {
             ConnectError::Cancelled(c) => c.into(),
+            ConnectError::Unresolved(e) => e,
             ConnectError::Unreachable(ref all) => {
                 let kind = all.first().map_or(io::ErrorKind::InvalidInput, |(_, e)| e.kind());
                 io::Error::new(kind, e)
@@ -173,6 +226,7 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConnectError::Cancelled(c) => c.fmt(f),
+            ConnectError::Unresolved(e) => write!(f, "the name could not be resolved: {e}"),
             ConnectError::Unreachable(all) if all.is_empty() => {
                 f.write_str("there is no address to connect to")
             }
@@ -188,7 +242,24 @@ impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             ConnectError::Cancelled(c) => Some(c),
+            ConnectError::Unresolved(e) => Some(e),
             ConnectError::Unreachable(all) => all.first().map(|(_, e)| e as _),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_families_take_turns_each_in_its_own_order() {
+        let all = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let (a, b, c) = ("[::1]:1", "[::2]:1", "[::3]:1");
+        let (x, y) = ("10.0.0.1:1", "10.0.0.2:1");
+        assert_eq!(interleaved(all(&[a, b, c, x, y])), all(&[a, x, b, y, c]));
+        assert_eq!(interleaved(all(&[x, a, b, y])), all(&[x, a, y, b]));
+        assert_eq!(interleaved(all(&[x, y])), all(&[x, y]));
+        assert_eq!(interleaved(Vec::new()), Vec::new());
     }
 }

@@ -1,0 +1,162 @@
+//! The workers of a run: who is idle, who is busy, and for whom; on the run's thread only.
+//!
+//! ```text
+//!   start(work, permit) ─► an idle worker, the latest first │ a new thread ─► busy
+//!   busy ─ its end comes through the entry queue ─► permit back ─► idle ─ none for a while ─► left ─► joined
+//!   retire(), or the run ends ─► all that are without work are ended and joined; who is at work then was abandoned
+//! ```
+//!
+//! Rules:
+//! * There is no crew, and no thread, in a run that never calls one.
+//! * Bounded by the callers' limits only; a permit goes back when its thread has done the work, whoever still waits for that.
+//! * **What a forked child does to it**: forgets it (`Runtime::forget`). The threads are not there.
+
+use super::error::BusyThreads;
+use super::limit::{Permit, ThreadLimit};
+use super::worker::{NAME, Work, Worker};
+use crate::entry::RunHandle;
+use crate::runtime;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+/// How many calls run at a time that have no limit of their own. (trio's default.)
+const LIMIT: NonZeroUsize = NonZeroUsize::new(40).expect("not zero");
+
+/// The workers of a run.
+pub(crate) struct Crew {
+    run: RunHandle,
+    limit: ThreadLimit,
+    idle: RefCell<Vec<Worker>>,
+    busy: RefCell<BTreeMap<u64, Busy>>,
+    next: Cell<u64>,
+    /// Calls whose caller waits.
+    pub(super) waited_for: Cell<usize>,
+    /// Calls from threads that wait for something in the loop.
+    pub(super) in_loop: Cell<usize>,
+}
+
+struct Busy {
+    /// `None` once it was retired, its end being on its way here.
+    worker: Option<Worker>,
+    name: Option<String>,
+    _permit: Permit,
+}
+
+impl Crew {
+    /// That of the active run.
+    #[track_caller]
+    pub(super) fn current() -> Rc<Self> {
+        let run = RunHandle::current();
+        runtime::with(|rt| {
+            let mut slot = rt.crew.borrow_mut();
+            Rc::clone(slot.get_or_insert_with(|| {
+                Rc::new(Crew {
+                    run,
+                    limit: ThreadLimit::new(LIMIT),
+                    idle: RefCell::default(),
+                    busy: RefCell::default(),
+                    next: Cell::new(0),
+                    waited_for: Cell::new(0),
+                    in_loop: Cell::new(0),
+                })
+            }))
+        })
+    }
+
+    fn if_any() -> Option<Rc<Self>> {
+        runtime::with(|rt| rt.crew.borrow().clone())
+    }
+
+    pub(super) fn limit(&self) -> &ThreadLimit {
+        &self.limit
+    }
+
+    pub(super) fn run(&self) -> &RunHandle {
+        &self.run
+    }
+
+    /// Has a thread do the work. When it is done the thread has `ended` called in the loop, if there still is one.
+    pub(super) fn start(
+        &self,
+        name: Option<String>,
+        permit: Permit,
+        work: Box<dyn FnOnce() + Send>,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let key = self.next.get();
+        self.next.set(key + 1);
+        let run = self.run.clone();
+        let tell = Box::new(move || {
+            let in_loop = move || {
+                ended_here(key);
+                ended();
+            };
+            // Refused if the run is over: then nobody waits, and the thread is nobody's.
+            let _ = run.call_soon(in_loop);
+        });
+        let worker = self.assign(Work { name: name.clone(), work, tell })?;
+        self.busy.borrow_mut().insert(key, Busy { worker: Some(worker), name, _permit: permit });
+        Ok(())
+    }
+
+    /// The idle worker that came last, which leaves those that are not needed alone; or a new one.
+    fn assign(&self, mut work: Work) -> io::Result<Worker> {
+        loop {
+            let Some(worker) = self.idle.borrow_mut().pop() else { break };
+            match worker.give(work) {
+                Ok(()) => return Ok(worker),
+                // It has left, just now.
+                Err(back) => work = back,
+            }
+            worker.join();
+        }
+        let run = self.run.clone();
+        Worker::start(work, move || _ = run.call_soon(one_left))
+    }
+
+    /// Ends and joins every worker that is without work; names the others.
+    pub(crate) fn retire(&self) -> Vec<String> {
+        let mut without_work = self.idle.take();
+        let mut names = Vec::new();
+        for busy in self.busy.borrow_mut().values_mut() {
+            // It is free if it has done its work, and its end is on its way here.
+            without_work.extend(busy.worker.take_if(|worker| worker.claim()));
+            if busy.worker.is_some() {
+                names.push(busy.name.clone().unwrap_or_else(|| NAME.into()));
+            }
+        }
+        without_work.into_iter().for_each(Worker::join);
+        names
+    }
+}
+
+/// A thread has done its work: it is idle, and its permit goes on.
+fn ended_here(key: u64) {
+    let Some(crew) = Crew::if_any() else { return };
+    let Some(Busy { worker, name: _, _permit }) = crew.busy.borrow_mut().remove(&key) else { return };
+    if let Some(worker) = worker {
+        crew.idle.borrow_mut().push(worker);
+    }
+}
+
+/// A thread has left by itself: its remains are taken away.
+fn one_left() {
+    let Some(crew) = Crew::if_any() else { return };
+    let (left, stay) = crew.idle.take().into_iter().partition::<Vec<_>, _>(Worker::has_left);
+    crew.idle.replace(stay);
+    left.into_iter().for_each(Worker::join);
+}
+
+/// Is there a thread that the virtual clock waits for: somebody waits for it, and it does not wait for the loop itself?
+pub(crate) fn hold_time() -> bool {
+    Crew::if_any().is_some_and(|crew| crew.waited_for.get() > crew.in_loop.get())
+}
+
+/// See [`low_level::retire_threads`](crate::low_level::retire_threads).
+pub(crate) fn retire() -> Result<(), BusyThreads> {
+    let names = Crew::if_any().map(|crew| crew.retire()).unwrap_or_default();
+    if names.is_empty() { Ok(()) } else { Err(BusyThreads { names }) }
+}

@@ -1,0 +1,158 @@
+//! How many calls may have a thread at a time.
+//!
+//! ```text
+//!   acquire() ─ one is free, and nobody waits? ─► Permit ─ dropped ─► the oldest in line has it │ free
+//!                 └ else to the end of the line ─ granted ─►┘
+//! ```
+//!
+//! Rules:
+//! * First come, first served.
+//! * **Granted Is a Fact**: a permit is handed to a waiter and not announced; if its wait is dropped then, it goes on to the
+//!   next in line.
+//! * Woken and dropped outside of every borrow.
+
+use crate::checkpoint::Wait;
+use crate::error::Cancelled;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// A limit to how many thread calls run at a time, for [`ToThread::limit`](super::ToThread::limit). Clones share it.
+///
+/// ```
+/// use pleach_executor::{run, threads::{ThreadLimit, ToThread}};
+/// let one = ThreadLimit::new(1.try_into().unwrap());
+/// assert_eq!(run(ToThread::new().limit(&one).run(|_| 1 + 1)).unwrap(), 2);
+/// assert_eq!((one.total(), one.used()), (1, 0));
+/// ```
+#[derive(Clone)]
+pub struct ThreadLimit(Rc<Counted>);
+
+struct Counted {
+    total: usize,
+    free: Cell<usize>,
+    line: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+/// One wait for a permit.
+struct Waiter(RefCell<Stage>);
+
+enum Stage {
+    InLine(Waker),
+    Granted,
+    /// It has its permit, or wants none any more.
+    Over,
+}
+
+impl ThreadLimit {
+    /// At most `total` at a time.
+    #[must_use]
+    pub fn new(total: NonZeroUsize) -> Self {
+        let total = total.get();
+        ThreadLimit(Rc::new(Counted { total, free: Cell::new(total), line: RefCell::default() }))
+    }
+
+    /// The limit.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.0.total
+    }
+
+    /// How many calls count now: those that run, and those that were abandoned and run on.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.0.total - self.0.free.get()
+    }
+
+    /// Waits for a permit. Strict: cancelled or dropped, it has none.
+    pub(super) async fn acquire(&self) -> Result<Permit, Cancelled> {
+        let mut ticket = Ticket { limit: self, waiter: None };
+        let mut wait = Wait::new();
+        poll_fn(|cx| wait.poll(cx, |cx| ticket.poll(cx.waker()))).await
+    }
+
+    fn take_free(&self) -> Option<Permit> {
+        let free = self.0.free.get();
+        if free == 0 || !self.0.line.borrow().is_empty() {
+            return None;
+        }
+        self.0.free.set(free - 1);
+        Some(Permit(self.clone()))
+    }
+
+    /// A permit comes back, or goes on.
+    fn release(&self) {
+        let next = self.0.line.borrow_mut().pop_front();
+        let Some(next) = next else {
+            self.0.free.set(self.0.free.get() + 1);
+            return;
+        };
+        let before = next.0.replace(Stage::Granted);
+        if let Stage::InLine(waker) = before {
+            waker.wake();
+        }
+    }
+}
+
+impl fmt::Debug for ThreadLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiting = self.0.line.borrow().len();
+        f.debug_struct("ThreadLimit")
+            .field("total", &self.total())
+            .field("used", &self.used())
+            .field("waiting", &waiting)
+            .finish()
+    }
+}
+
+/// The right to have one thread.
+#[must_use = "dropping it gives it back"]
+pub(super) struct Permit(ThreadLimit);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+struct Ticket<'a> {
+    limit: &'a ThreadLimit,
+    waiter: Option<Rc<Waiter>>,
+}
+
+impl Ticket<'_> {
+    fn poll(&mut self, waker: &Waker) -> Poll<Permit> {
+        let Some(waiter) = &self.waiter else {
+            if let Some(permit) = self.limit.take_free() {
+                return Poll::Ready(permit);
+            }
+            let waiter = Rc::new(Waiter(RefCell::new(Stage::InLine(waker.clone()))));
+            self.limit.0.line.borrow_mut().push_back(Rc::clone(&waiter));
+            self.waiter = Some(waiter);
+            return Poll::Pending;
+        };
+        if matches!(*waiter.0.borrow(), Stage::Granted) {
+            waiter.0.replace(Stage::Over);
+            return Poll::Ready(Permit(self.limit.clone()));
+        }
+        let before = waiter.0.replace(Stage::InLine(waker.clone()));
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let Some(waiter) = self.waiter.take() else { return };
+        let before = waiter.0.replace(Stage::Over);
+        match before {
+            Stage::InLine(_) => self.limit.0.line.borrow_mut().retain(|w| !Rc::ptr_eq(w, &waiter)),
+            Stage::Granted => self.limit.release(),
+            Stage::Over => {}
+        }
+    }
+}
