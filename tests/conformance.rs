@@ -1,4 +1,4 @@
-//! Promise: every executor case of the sections A to Q, T and V to X, and of the annex those for what there is, is tested or says
+//! Promise: every executor case of the sections A to Q, T and V to Z, and of the annex those for what there is, is tested or says
 //! why not.
 //!
 //! ```text
@@ -33,6 +33,7 @@ const SECTIONS: &[(&str, &[u32])] = &[
     ("V: readiness", &[196, 197, 199, 200, 202, 203, 205]),
     ("W: threads", &[206, 208, 209, 211, 212, 214, 215, 217, 218, 220, 221, 223, 224]),
     ("X: virtual clock and idle detection", &[226, 227, 229, 230, 232, 233, 235, 236, 238, 239, 241]),
+    ("Z: instruments", &[242, 244, 245, 247, 248]),
 ];
 
 /// Those of the annex, which are named X1, X2 and so on.

@@ -40,6 +40,7 @@ mod entry;
 mod error;
 pub mod fd;
 pub mod host;
+pub mod instrument;
 pub mod io;
 mod locals;
 pub mod low_level;
@@ -59,7 +60,7 @@ pub mod testing;
 pub mod threads;
 
 pub use cancel::{
-    CancelCause, CancelScope, Reason, RemoteScope, ScopeHandle, effective_deadline, fail_after,
+    CancelCause, CancelScope, Reason, RemoteScope, ScopeHandle, ScopeId, effective_deadline, fail_after,
     move_on_after, shielded,
 };
 pub use cancel::{fail_at, move_on_at};

@@ -342,7 +342,9 @@ pub(crate) fn ask_reactor(timeout: Option<Duration>) -> usize {
         let inbox = rt.inbox();
         let waits = timeout != Some(Duration::ZERO) && inbox.sleep();
         let timeout = if waits { timeout } else { Some(Duration::ZERO) };
+        rt.tell(|i| i.before_io_wait(timeout));
         let seen = rt.reactor(|r| r.turn(timeout, &mut woken))?;
+        rt.tell(|i| i.after_io_wait(timeout));
         inbox.awake();
         seen
     });

@@ -12,7 +12,7 @@
 //!
 //! * `runtime.rs`: the value, its beginning and end, and the fork. `key.rs`: what belongs to which run.
 //! * `scopes.rs`: the current scope, and changes of the tree. `locals.rs`: the current task-local values.
-//! * `idle.rs`: who waits for idleness. `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
+//! * `idle.rs`: who waits for idleness. `instruments.rs`: who is told what happens. `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
 //!
 //! Rules:
 //! * **No Borrow Across Calls**: no cell is borrowed while a future is polled, a waker is woken, or a value of a
@@ -21,6 +21,7 @@
 //!   key holder compares the epoch before it uses its key.
 
 mod idle;
+mod instruments;
 mod key;
 mod locals;
 mod scopes;
@@ -29,6 +30,7 @@ mod tasks;
 
 #[cfg(feature = "testing")]
 pub(crate) use idle::IdlerKey;
+pub(crate) use instruments::uninstall;
 pub(crate) use key::{RunKey, is_current_epoch, is_current_run, require_run, run_key};
 pub(crate) use scopes::{
     arm_on_entry, cancel, effective, effective_deadline, end_scope, is_cancelled, new_scope, new_scope_above,
@@ -56,6 +58,7 @@ use crate::task::TaskId;
 use crate::task::sched::{Cause, Sched};
 use crate::threads::Crew;
 use idle::Idlers;
+use instruments::Instruments;
 use stats::Counters;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -138,6 +141,7 @@ pub(crate) struct Runtime {
     /// What an upper layer keeps for the time of the run.
     pub(crate) local: RefCell<Option<Rc<dyn Any>>>,
     counters: Counters,
+    instruments: Instruments,
 }
 
 thread_local! {
@@ -178,6 +182,7 @@ impl Runtime {
             shutting_down: Cell::new(false),
             local: RefCell::new(None),
             counters: Counters::new(),
+            instruments: Instruments::new(),
         }
     }
 
@@ -205,11 +210,13 @@ impl Runtime {
         let root = self.change(|tree| tree.insert(ScopeId::NONE));
         self.root.set(root);
         self.scope.set(root);
+        self.tell(|i| i.run_began());
     }
 
     /// Ends the run, however the values of users behave that go with it.
     pub(crate) fn close(&self) {
         let mut steps = Steps::new();
+        self.tell(|i| i.run_ended());
         steps.step(|| self.end_scopes([self.root.get()]));
         self.root.set(ScopeId::NONE);
         self.scope.set(ScopeId::NONE);
@@ -353,6 +360,7 @@ impl Runtime {
         self.orphan_failures.set(0);
         self.shutting_down.set(false);
         self.counters.reset();
+        self.instruments.forget();
     }
 }
 

@@ -22,4 +22,4 @@ pub use moment::{fail_at, move_on_at};
 pub use reason::{CancelCause, Reason};
 pub use remote::RemoteScope;
 pub use scope::{CancelScope, ScopeHandle, effective_deadline, fail_after, move_on_after, shielded};
-pub(crate) use tree::ScopeId;
+pub use tree::ScopeId;

@@ -228,6 +228,12 @@ impl ScopeHandle {
         self.id
     }
 
+    /// Which scope this is, as an [`Instrument`](crate::instrument::Instrument) is told.
+    #[must_use]
+    pub fn id(&self) -> ScopeId {
+        self.id
+    }
+
     /// See [`CancelScope::cancel`].
     #[track_caller]
     pub fn cancel(&self) {

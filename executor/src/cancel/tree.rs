@@ -25,14 +25,16 @@ pub(crate) use waiters::WaiterKey;
 
 use super::Reason;
 use crate::deadline::TimerKey;
+use std::fmt;
 use std::task::Waker;
 use waiters::Waiter;
 
 const NIL: u32 = u32::MAX;
 
-/// A scope's place in the tree: index and generation, so that a stale one is told apart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ScopeId {
+/// Which cancel scope: unique among those of one thread's executor; a later one may get the number again after 2^32 others.
+// A place in the tree, and a generation, so that a stale one is told apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScopeId {
     index: u32,
     generation: u32,
 }
@@ -41,6 +43,18 @@ impl ScopeId {
     pub(crate) const NONE: ScopeId = ScopeId { index: NIL, generation: 0 };
     /// Not even that.
     pub(crate) const UNKNOWN: ScopeId = ScopeId { index: NIL, generation: 1 };
+}
+
+impl fmt::Display for ScopeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "scope {}.{}", self.index, self.generation)
+    }
+}
+
+impl fmt::Debug for ScopeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 struct Node {

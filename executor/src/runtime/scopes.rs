@@ -88,6 +88,14 @@ impl Runtime {
         self.change(|tree| tree.watch(on));
     }
 
+    /// Cancels a scope; says whether it was the first to.
+    pub(super) fn cancel(&self, scope: ScopeId, reason: Reason) -> bool {
+        if self.is_watched() {
+            return self.cancel_watched(scope, reason);
+        }
+        self.change(|tree| tree.cancel(scope, reason))
+    }
+
     /// Gives a scope the timer that its limit asks for, in place of the one before.
     fn arm(&self, scope: ScopeId) {
         let mut scopes = self.scopes.borrow_mut();
@@ -114,7 +122,7 @@ impl Runtime {
         drop((timers, scopes));
         self.ring_host();
         if due {
-            self.change(|tree| tree.cancel(scope, Reason::Deadline));
+            self.cancel(scope, Reason::Deadline);
         }
     }
 
@@ -167,7 +175,7 @@ pub(crate) fn reparent(scope: ScopeId, parent: ScopeId) {
 }
 
 pub(crate) fn cancel(scope: ScopeId, reason: Reason) -> bool {
-    with(|rt| rt.change(|tree| tree.cancel(scope, reason)))
+    with(|rt| rt.cancel(scope, reason))
 }
 
 pub(crate) fn set_shield(scope: ScopeId, on: bool) {

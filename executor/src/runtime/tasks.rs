@@ -161,7 +161,8 @@ impl Tasks<'_> {
         rt.budget.set(BUDGET);
         rt.count_poll();
         let waker = raw::waker_of(word);
-        poll(&mut Context::from_waker(&waker))
+        let cx = &mut Context::from_waker(&waker);
+        if rt.is_watched() { rt.poll_watched(TaskId(word), cx, poll) } else { poll(cx) }
     }
 
     /// The next who is ready in a nursery that is being polled. In `again` everybody who was ready when the poll began has

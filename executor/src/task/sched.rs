@@ -76,8 +76,19 @@ pub(crate) enum Next {
     Flat(Due, Flat),
 }
 
+/// What instruments are told of, as it happens in here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Happened {
+    Spawned(TaskId),
+    Scheduled(TaskId),
+    Exited(TaskId),
+}
+
 pub(crate) struct Sched {
     executor: u16,
+    /// Is everything that happens to be written down?
+    watched: bool,
+    log: Vec<Happened>,
     nodes: Nodes,
     hubs: Vec<Hub>,
     free_hubs: Vec<u32>,
@@ -97,6 +108,8 @@ impl Sched {
     pub(crate) const fn new() -> Self {
         Sched {
             executor: 0,
+            watched: false,
+            log: Vec::new(),
             nodes: Nodes::new(),
             hubs: Vec::new(),
             free_hubs: Vec::new(),
@@ -121,7 +134,33 @@ impl Sched {
 
     fn insert(&mut self, hub: HubIndex, body: Body) -> Word {
         let index = self.nodes.insert(hub, body);
+        if self.watched {
+            self.note(index, Happened::Spawned);
+        }
         self.nodes.word(self.executor, index)
+    }
+
+    // ---- for instruments
+
+    /// From now on everything that happens is written down, or nothing.
+    pub(crate) fn watch(&mut self, on: bool) {
+        self.watched = on;
+        if !on {
+            self.log = Vec::new();
+        }
+    }
+
+    /// What has happened since this was last asked.
+    pub(crate) fn take_log(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// Writes down what happens to a task. A nursery's body is none.
+    #[cold]
+    fn note(&mut self, index: u32, happened: fn(TaskId) -> Happened) {
+        if !matches!(self.nodes.get(index).body, Body::Borrowed { slot: BODY }) {
+            self.log.push(happened(TaskId(self.word(index))));
+        }
     }
 
     pub(crate) fn insert_main(&mut self) -> Word {
@@ -141,6 +180,10 @@ impl Sched {
     pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> u32 {
         let index = self.nodes.insert(hub, Body::Borrowed { slot });
         let _fresh = self.nodes.at(index).queue(Cause::Any);
+        if self.watched {
+            self.note(index, Happened::Spawned);
+            self.note(index, Happened::Scheduled);
+        }
         self.hubs[hub as usize].ready.push_back(index);
         self.listed += 1;
         index
@@ -170,6 +213,9 @@ impl Sched {
         let Body::Busy { owner, .. } = n.body else { panic!("a place that was not reserved") };
         n.body = Body::Flat { task, owner };
         let _fresh = n.queue(Cause::Any);
+        if self.watched {
+            self.note(word.index(), Happened::Scheduled);
+        }
         self.listed += 1;
         self.run.push_back(word.index());
         self.host.take()
@@ -183,9 +229,10 @@ impl Sched {
             *doomed = true;
             return None;
         }
-        let body = std::mem::replace(&mut n.body, Body::Main);
+        let is_flat = matches!(n.body, Body::Flat { .. });
+        let body = is_flat.then(|| std::mem::replace(&mut n.body, Body::Main));
         self.end(word.index());
-        let Body::Flat { task, .. } = body else { return None };
+        let Some(Body::Flat { task, .. }) = body else { return None };
         self.flat_live -= 1;
         Some(task)
     }
@@ -197,6 +244,9 @@ impl Sched {
     }
 
     fn end(&mut self, index: u32) {
+        if self.watched {
+            self.note(index, Happened::Exited);
+        }
         self.nodes.free(index);
         if !self.starters.is_empty() {
             let _ = self.starters.remove(&index);
@@ -493,6 +543,9 @@ impl Sched {
             }
             let hub = n.hub;
             self.listed += 1;
+            if self.watched {
+                self.note(word.index(), Happened::Scheduled);
+            }
             if hub == NO_HUB {
                 self.run.push_back(word.index());
                 return self.host.take();
