@@ -21,6 +21,7 @@ use crate::clock::{Instant, now};
 use crate::deadline::TimerKey;
 use crate::error::{Abandoned, Cancelled};
 use crate::runtime;
+use crate::waits::Waits;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -31,24 +32,30 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Wait {
     begun: bool,
+    what: Waits,
     parked: Option<WaiterKey>,
     epoch: u64,
 }
 
 impl Wait {
+    /// Of an operation that has no entry of its own in [`Waits`].
     pub(crate) const fn new() -> Self {
-        Wait { begun: false, parked: None, epoch: 0 }
+        Wait::on(Waits::Other)
+    }
+
+    pub(crate) const fn on(what: Waits) -> Self {
+        Wait { begun: false, what, parked: None, epoch: 0 }
     }
 
     /// The questions of the first poll, asked now, by an operation that can mostly be done at once and then needs nothing
     /// of this. If it [`is_begun`](Wait::is_begun) it may try; else, and if that would block, it goes on with `poll`.
     #[inline]
-    pub(crate) fn begin() -> Result<Self, Cancelled> {
+    pub(crate) fn begin(what: Waits) -> Result<Self, Cancelled> {
         let begun = match runtime::with(|rt| rt.charge().then(|| rt.report())) {
             None => false,
             Some(r) => r.map(|()| true)?,
         };
-        Ok(Wait { begun, parked: None, epoch: 0 })
+        Ok(Wait { begun, what, parked: None, epoch: 0 })
     }
 
     #[inline]
@@ -81,7 +88,7 @@ impl Wait {
             return Poll::Ready(Err(c));
         }
         self.epoch = runtime::epoch();
-        runtime::park(&mut self.parked, cx.waker());
+        runtime::park(&mut self.parked, cx.waker(), self.what);
         Poll::Pending
     }
 
@@ -109,8 +116,11 @@ impl Drop for Wait {
 }
 
 /// The skeleton as a future, for operations that need no state of their own.
-pub(crate) async fn cancellable<T>(mut op: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Cancelled> {
-    let mut wait = Wait::new();
+pub(crate) async fn cancellable<T>(
+    what: Waits,
+    mut op: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, Cancelled> {
+    let mut wait = Wait::on(what);
     poll_fn(|cx| wait.poll(cx, &mut op)).await
 }
 
@@ -191,7 +201,7 @@ pub async fn yield_now() {
 /// ```
 pub async fn checked<F: Future>(fut: F) -> Result<F::Output, Cancelled> {
     let mut fut = pin!(fut);
-    let mut wait = Wait::new();
+    let mut wait = Wait::on(Waits::Checked);
     poll_fn(|cx| wait.poll(cx, |cx| fut.as_mut().poll(cx))).await
 }
 
@@ -355,7 +365,7 @@ async fn sleep_from(now: Instant, at: Instant) -> Result<(), Cancelled> {
     }
     let mut timer = Timer::new();
     timer.set(at, now);
-    cancellable(|cx| timer.poll(cx)).await
+    cancellable(Waits::Sleep, |cx| timer.poll(cx)).await
 }
 
 /// Waits until the scope is cancelled.
@@ -368,5 +378,5 @@ async fn sleep_from(now: Instant, at: Instant) -> Result<(), Cancelled> {
 ///
 /// [`Cancelled`], always: there is no other way out.
 pub async fn sleep_forever() -> Result<Infallible, Cancelled> {
-    cancellable(|_| Poll::Pending).await
+    cancellable(Waits::Forever, |_| Poll::Pending).await
 }

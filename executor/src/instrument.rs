@@ -23,7 +23,7 @@ pub use traced::Traced;
 
 use crate::cancel::{Reason, ScopeId};
 use crate::runtime;
-use crate::task::TaskId;
+use crate::task::{TaskId, TaskTree};
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -101,6 +101,12 @@ pub trait Instrument {
         let _ = timeout;
     }
 
+    /// The executor is about to wait although no timer and no descriptor is left that could end it: only another thread can, or
+    /// nothing. `picture` says who waits for what. Not told in a run that is hosted.
+    fn stuck(&self, picture: &TaskTree) {
+        let _ = picture;
+    }
+
     /// It has asked; `timeout` is what `before_io_wait` was told.
     fn after_io_wait(&self, timeout: Option<Duration>) {
         let _ = timeout;
@@ -138,6 +144,9 @@ impl<I: Instrument + ?Sized> Instrument for Rc<I> {
     }
     fn after_io_wait(&self, timeout: Option<Duration>) {
         (**self).after_io_wait(timeout);
+    }
+    fn stuck(&self, picture: &TaskTree) {
+        (**self).stuck(picture);
     }
 }
 

@@ -36,6 +36,8 @@ mod checkpoint;
 mod clock;
 mod combine;
 mod deadline;
+mod deadlock;
+mod dump;
 mod entry;
 mod error;
 pub mod fd;
@@ -58,15 +60,18 @@ mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod threads;
+mod waits;
 
 pub use cancel::{
-    CancelCause, CancelScope, Reason, RemoteScope, ScopeHandle, ScopeId, effective_deadline, fail_after,
-    move_on_after, shielded,
+    CancelCause, CancelScope, Reason, RemoteScope, ScopeHandle, ScopeId, ScopeInfo, effective_deadline,
+    fail_after, move_on_after, shielded,
 };
 pub use cancel::{fail_at, move_on_at};
 pub use checkpoint::{check, checked, checkpoint, graceful, sleep, sleep_forever, sleep_until, yield_now};
 pub use clock::{Instant, now};
 pub use combine::{both, either, gather, race};
+pub use deadlock::{ExpectedWake, expect_wake, forbid_deadlock};
+pub use dump::{dump, name_task};
 pub use entry::{Nudge, RunFinished, RunHandle};
 pub use error::{Abandoned, Cancelled, Failure, Failures, TooSlow};
 pub use locals::TaskLocal;
@@ -74,6 +79,7 @@ pub use nursery::{Closed, In, Nursery, NurseryHandle, NurseryStats, Started, Tas
 pub use run::run;
 pub use runtime::{Stats, stats};
 pub use task::{
-    NurseryId, NurseryInfo, Owner, TaskId, TaskInfo, TaskState, TaskTree, current_task, task_tree,
+    NurseryId, NurseryInfo, Owner, TaskId, TaskInfo, TaskState, TaskTree, WaitInfo, current_task, task_tree,
 };
 pub use threads::to_thread;
+pub use waits::Waits;

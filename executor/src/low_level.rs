@@ -42,7 +42,7 @@ pub fn between_polls(job: impl FnOnce() + 'static) {
 pub fn spawn_system(fut: impl Future<Output = ()> + 'static) {
     let _inside = runtime::run_key();
     let root = runtime::with(runtime::Runtime::root);
-    let word = runtime::reserve_flat(NO_HUB);
+    let word = runtime::reserve_flat(NO_HUB, std::panic::Location::caller());
     runtime::fill_flat(
         word,
         Box::pin(async move {

@@ -18,6 +18,7 @@ mod until;
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
 use crate::runtime;
+use crate::waits::Waits;
 use list::{List, Place};
 use std::cell::RefCell;
 use std::fmt;
@@ -67,8 +68,13 @@ impl ParkingLot {
     ///
     /// [`Cancelled`] if the scope around the call is cancelled.
     pub async fn park(&self) -> Result<(), Cancelled> {
+        self.park_for(Waits::ParkingLot).await
+    }
+
+    /// The same for an operation that stands on this.
+    pub(crate) async fn park_for(&self, what: Waits) -> Result<(), Cancelled> {
         let mut ticket = Ticket { lot: self, place: None };
-        let mut wait = Wait::new();
+        let mut wait = Wait::on(what);
         poll_fn(|cx| {
             // In Line at Once. In a cancelled scope the ticket goes again before anybody else can see it.
             ticket.place.get_or_insert_with(|| ticket.lot.join(cx.waker()));

@@ -14,6 +14,7 @@
 
 use crate::cancel::Reason;
 use crate::clock::{Clock, Instant};
+use crate::deadlock;
 use crate::entry;
 use crate::panics::Steps;
 use crate::reactor::calls::CALLS;
@@ -257,11 +258,27 @@ fn idle_real() {
         return idle_for(cushion, until);
     }
     let shutting_down = runtime::with(|rt| rt.shutting_down.get());
+    if until.is_none() && !shutting_down && is_alone() {
+        return wait_stuck();
+    }
     let timeout = until.map(|at| at.saturating_duration_since(Clock::Real.now()));
     // What is left of a run is waited for with a bound of its own.
     let timeout =
         if shutting_down { Some(timeout.map_or(LOOK_AGAIN, |t| t.min(LOOK_AGAIN))) } else { timeout };
     ask_reactor(timeout);
+}
+
+/// Is no descriptor watched, and no worker thread waited for? Then only a thread that the run knows nothing of can end a wait
+/// without a timer.
+fn is_alone() -> bool {
+    runtime::with(Runtime::registrations) == 0 && !threads::are_waited_for()
+}
+
+/// Waits for other threads, unless there is somebody to say that nothing will come of it, or to do something about it.
+fn wait_stuck() {
+    deadlock::stuck();
+    let busy = runtime::with(Runtime::is_busy) || runtime::with(|rt| !rt.timers.borrow().is_empty());
+    ask_reactor(busy.then_some(Duration::ZERO));
 }
 
 /// Somebody waits for idleness: if nothing comes for as long as `cushion`, this is it.
@@ -293,6 +310,10 @@ fn idle_virtual() {
         (_, Some(at)) => runtime::with(|rt| rt.set_clock(Clock::Virtual(at.max(now)))),
         (_, None) => {
             let shutting_down = runtime::with(|rt| rt.shutting_down.get());
+            // Time that may not pass can be allowed to by another thread alone, and so it is no timer.
+            if !shutting_down && is_alone() {
+                return wait_stuck();
+            }
             ask_reactor(shutting_down.then_some(LOOK_AGAIN));
         }
     }

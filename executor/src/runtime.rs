@@ -34,7 +34,7 @@ pub(crate) use instruments::uninstall;
 pub(crate) use key::{RunKey, is_current_epoch, is_current_run, require_run, run_key};
 pub(crate) use scopes::{
     arm_on_entry, cancel, effective, effective_deadline, end_scope, is_cancelled, new_scope, new_scope_above,
-    new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
+    new_scope_at, new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
 };
 pub use stats::{Stats, stats};
 pub(crate) use stats::{absorbing, count_reactor_change, count_reactor_wait, note_swallowed};
@@ -44,7 +44,7 @@ pub(crate) use tasks::{
 };
 
 use crate::cancel::ScopeId;
-use crate::cancel::tree::Tree;
+use crate::cancel::tree::{Origin, Tree};
 use crate::clock::{Clock, Instant};
 use crate::deadline::{Deadlines, TimerKey};
 use crate::entry::Call;
@@ -140,6 +140,9 @@ pub(crate) struct Runtime {
     pub(crate) shutting_down: Cell<bool>,
     /// What an upper layer keeps for the time of the run.
     pub(crate) local: RefCell<Option<Rc<dyn Any>>>,
+    /// Does the run end when it is stuck, and does anything outside promise to wake it?
+    pub(crate) deadlock_forbidden: Cell<bool>,
+    pub(crate) expected_wakes: Cell<usize>,
     counters: Counters,
     instruments: Instruments,
 }
@@ -181,6 +184,8 @@ impl Runtime {
             system_panic: RefCell::new(None),
             shutting_down: Cell::new(false),
             local: RefCell::new(None),
+            deadlock_forbidden: Cell::new(false),
+            expected_wakes: Cell::new(0),
             counters: Counters::new(),
             instruments: Instruments::new(),
         }
@@ -206,8 +211,10 @@ impl Runtime {
         self.run.set(self.run.get().wrapping_add(1));
         self.clock.set(clock);
         self.autojump.set(true);
+        self.deadlock_forbidden.set(false);
+        self.expected_wakes.set(0);
         self.seed.set(seed);
-        let root = self.change(|tree| tree.insert(ScopeId::NONE));
+        let root = self.change(|tree| tree.insert(ScopeId::NONE, Origin::Run));
         self.root.set(root);
         self.scope.set(root);
         self.tell(|i| i.run_began());

@@ -33,7 +33,7 @@ mod parts {
     pub(super) use std::sync::atomic::{AtomicBool, Ordering};
 }
 
-pub(crate) use crew::{Crew, hold_time, retire};
+pub(crate) use crew::{Crew, are_waited_for, hold_time, retire};
 pub use error::{BusyThreads, CallError, ThreadError};
 pub use host::Host;
 pub use limit::ThreadLimit;
@@ -44,6 +44,7 @@ use crate::error::Cancelled;
 use crate::low_level;
 use crate::panics::Payload;
 use crate::runtime;
+use crate::waits::Waits;
 use call::{Answer, Call, Errand, Post};
 use host::{Way, in_loop};
 use std::convert::Infallible;
@@ -209,8 +210,8 @@ impl<T> Running<T> {
     fn new(crew: Rc<Crew>, call: Arc<Call>, outcome: Outcome<T>, way: Way) -> Self {
         crew.waited_for.set(crew.waited_for.get() + 1);
         let cancel = match way {
-            Way::System => Cancel::Abandons(Wait::new()),
-            Way::Caller => Cancel::Tells(Wait::new()),
+            Way::System => Cancel::Abandons(Wait::on(Waits::Thread)),
+            Way::Caller => Cancel::Tells(Wait::on(Waits::Thread)),
         };
         Running { crew, call, outcome, errands: Vec::new(), cancel, epoch: low_level::epoch() }
     }

@@ -12,12 +12,14 @@
 //! * `remote.rs`: a scope as other threads can reach it.
 //! * `reason.rs`: why a scope was cancelled.
 
+mod info;
 mod moment;
 mod reason;
 mod remote;
 mod scope;
 pub(crate) mod tree;
 
+pub use info::ScopeInfo;
 pub use moment::{fail_at, move_on_at};
 pub use reason::{CancelCause, Reason};
 pub use remote::RemoteScope;

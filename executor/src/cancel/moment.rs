@@ -8,6 +8,8 @@
 use super::CancelScope;
 use crate::clock::Instant;
 use crate::error::{Failure, TooSlow};
+use std::future::Future;
+use std::panic::Location;
 
 /// Runs `body` until `at` at the latest: `Ok(None)` if the moment came (or the scope was cancelled otherwise).
 ///
@@ -34,11 +36,13 @@ use crate::error::{Failure, TooSlow};
 /// });
 /// r.unwrap();
 /// ```
-pub async fn move_on_at<T, E: Failure>(
+#[track_caller]
+pub fn move_on_at<T, E: Failure>(
     at: Instant,
     body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
-) -> Result<Option<T>, E> {
-    CancelScope::new().deadline(at).run(body).await
+) -> impl Future<Output = Result<Option<T>, E>> {
+    let opened_at = Location::caller();
+    async move { CancelScope::opened_at(opened_at).deadline(at).run(body).await }
 }
 
 /// Runs `body` until `at` at the latest; being cut off is an error. Source: trio's `fail_at`.
@@ -50,12 +54,16 @@ pub async fn move_on_at<T, E: Failure>(
 /// # Errors
 ///
 /// [`TooSlow`] iff the scope absorbed a cancellation, whatever its cause; any error of `body` wins over it.
-pub async fn fail_at<T, E: Failure + From<TooSlow>>(
+#[track_caller]
+pub fn fail_at<T, E: Failure + From<TooSlow>>(
     at: Instant,
     body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
-) -> Result<T, E> {
-    match move_on_at(at, body).await? {
-        Some(v) => Ok(v),
-        None => Err(E::from(TooSlow)),
+) -> impl Future<Output = Result<T, E>> {
+    let opened_at = Location::caller();
+    async move {
+        match CancelScope::opened_at(opened_at).deadline(at).run(body).await? {
+            Some(v) => Ok(v),
+            None => Err(E::from(TooSlow)),
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::runtime::{self, RunKey};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,8 +70,14 @@ impl CancelScope {
     /// Outside a run.
     #[track_caller]
     pub fn new() -> Self {
+        Self::opened_at(Location::caller())
+    }
+
+    /// A scope whose place in the source is `at`.
+    #[track_caller]
+    pub(super) fn opened_at(at: &'static Location<'static>) -> Self {
         let run = runtime::run_key();
-        let handle = ScopeHandle { id: runtime::new_scope(), run, _local: PhantomData };
+        let handle = ScopeHandle { id: runtime::new_scope_at(at), run, _local: PhantomData };
         CancelScope { handle }
     }
 
@@ -331,11 +338,13 @@ impl fmt::Debug for CancelScope {
 /// });
 /// assert!(matches!(r, Ok(None)));
 /// ```
-pub async fn move_on_after<T, E: Failure>(
+#[track_caller]
+pub fn move_on_after<T, E: Failure>(
     d: Duration,
     body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
-) -> Result<Option<T>, E> {
-    CancelScope::new().timeout(d).run(body).await
+) -> impl Future<Output = Result<Option<T>, E>> {
+    let opened_at = Location::caller();
+    async move { CancelScope::opened_at(opened_at).timeout(d).run(body).await }
 }
 
 /// Runs `body` for at most `d`; running out of time is an error.
@@ -347,13 +356,17 @@ pub async fn move_on_after<T, E: Failure>(
 /// # Errors
 ///
 /// [`TooSlow`] iff the scope absorbed a cancellation, whatever its cause; any error of `body` wins over it.
-pub async fn fail_after<T, E: Failure + From<TooSlow>>(
+#[track_caller]
+pub fn fail_after<T, E: Failure + From<TooSlow>>(
     d: Duration,
     body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
-) -> Result<T, E> {
-    match CancelScope::new().timeout(d).run(body).await? {
-        Some(v) => Ok(v),
-        None => Err(E::from(TooSlow)),
+) -> impl Future<Output = Result<T, E>> {
+    let opened_at = Location::caller();
+    async move {
+        match CancelScope::opened_at(opened_at).timeout(d).run(body).await? {
+            Some(v) => Ok(v),
+            None => Err(E::from(TooSlow)),
+        }
     }
 }
 
@@ -367,18 +380,24 @@ pub async fn fail_after<T, E: Failure + From<TooSlow>>(
 /// # Errors
 ///
 /// Whatever `body` fails with. If `body` cancels its own scope, the `Cancelled` comes out.
-pub async fn shielded<T, E: Failure>(body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>) -> Result<T, E> {
-    let scope = CancelScope::new().shield();
-    let mut fut = pin!(body(&scope));
-    poll_fn(|cx| {
-        runtime::require_run(scope.handle.run, "cancel scope");
-        runtime::with(|rt| {
-            let _inside = rt.enter(scope.handle.id);
-            runtime::arm_on_entry(scope.handle.id);
-            fut.as_mut().poll(cx)
+#[track_caller]
+pub fn shielded<T, E: Failure>(
+    body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+) -> impl Future<Output = Result<T, E>> {
+    let opened_at = Location::caller();
+    async move {
+        let scope = CancelScope::opened_at(opened_at).shield();
+        let mut fut = pin!(body(&scope));
+        poll_fn(|cx| {
+            runtime::require_run(scope.handle.run, "cancel scope");
+            runtime::with(|rt| {
+                let _inside = rt.enter(scope.handle.id);
+                runtime::arm_on_entry(scope.handle.id);
+                fut.as_mut().poll(cx)
+            })
         })
-    })
-    .await
+        .await
+    }
 }
 
 /// The earliest deadline that can cancel the code around this call: of the scopes around it, up to the first shield.

@@ -5,7 +5,7 @@
 //!                           └─ scope ─ waiters            │ deadline's timer │ the wakers parked in it
 //! ```
 //!
-//! * `tree.rs`: who is below whom, who is cancelled. `limits.rs`: deadlines. `waiters.rs`: the operations that wait.
+//! * `tree.rs`: who is below whom, who is cancelled. `limits.rs`: deadlines. `look.rs`: all of it, to look at. `waiters.rs`: the operations that wait.
 //!
 //! Rules:
 //! * **Cached Level**: `effective` = own reason, else (without a shield) the parent's effective one. Every method
@@ -18,6 +18,7 @@
 //!   has to look.
 
 mod limits;
+mod look;
 mod waiters;
 
 pub(crate) use limits::Limit;
@@ -25,7 +26,9 @@ pub(crate) use waiters::WaiterKey;
 
 use super::Reason;
 use crate::deadline::TimerKey;
+use crate::task::{NurseryId, TaskId};
 use std::fmt;
+use std::panic::Location;
 use std::task::Waker;
 use waiters::Waiter;
 
@@ -57,6 +60,17 @@ impl fmt::Debug for ScopeId {
     }
 }
 
+/// Where a scope comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
+    /// It is the root of a run.
+    Run,
+    /// Code of this task, or of none, opened it here.
+    Opened { at: &'static Location<'static>, by: Option<TaskId> },
+    /// It belongs to a nursery.
+    Nursery(NurseryId),
+}
+
 struct Node {
     generation: u32,
     live: bool,
@@ -72,6 +86,7 @@ struct Node {
     effective: Option<Reason>,
     limit: Limit,
     timer: Option<TimerKey>,
+    origin: Origin,
 }
 
 impl Node {
@@ -90,6 +105,7 @@ impl Node {
             effective: None,
             limit: Limit::Nothing,
             timer: None,
+            origin: Origin::Run,
         }
     }
 }
@@ -170,7 +186,7 @@ impl Tree {
     }
 
     /// A clean node: new, or left clean by `remove`.
-    fn make(&mut self) -> u32 {
+    fn make(&mut self, origin: Origin) -> u32 {
         let i = match self.free.pop() {
             Some(i) => i,
             None => {
@@ -179,7 +195,8 @@ impl Tree {
                 i
             }
         };
-        self.nodes[i as usize].live = true;
+        let n = &mut self.nodes[i as usize];
+        (n.live, n.origin) = (true, origin);
         i
     }
 
@@ -188,14 +205,16 @@ impl Tree {
     }
 
     /// A new scope below `parent`. With `parent` NONE it becomes the root of a run.
-    pub(crate) fn insert(&mut self, parent: ScopeId) -> ScopeId {
+    pub(crate) fn insert(&mut self, parent: ScopeId, origin: Origin) -> ScopeId {
         let parent = self.index(parent);
-        let i = self.make();
+        let i = self.make(origin);
         match parent {
             None => self.root = i,
             Some(p) => {
-                let level = self.nodes[p].effective.clone();
-                self.set_level(i as usize, level);
+                if self.any_cancelled() {
+                    let level = self.nodes[p].effective.clone();
+                    self.set_level(i as usize, level);
+                }
                 self.link(i, p as u32);
             }
         }
@@ -204,9 +223,9 @@ impl Tree {
 
     /// A new scope between `id` and its parent. It takes over what cancelled `id` so far, which is cancelled through
     /// it from now on: nobody below sees a difference.
-    pub(crate) fn insert_above(&mut self, id: ScopeId) -> ScopeId {
-        let Some(below) = self.index(id) else { return self.insert(ScopeId::NONE) };
-        let i = self.make();
+    pub(crate) fn insert_above(&mut self, id: ScopeId, origin: Origin) -> ScopeId {
+        let Some(below) = self.index(id) else { return self.insert(ScopeId::NONE, origin) };
+        let i = self.make(origin);
         let n = &mut self.nodes[below];
         let (parent, own, level) = (n.parent, n.own.take(), n.effective.clone());
         self.nodes[i as usize].own = own;
@@ -243,12 +262,15 @@ impl Tree {
         if self.root == i as u32 {
             self.root = NIL;
         }
-        self.set_level(i, None);
+        if self.any_cancelled() {
+            self.set_level(i, None);
+            let own = self.nodes[i].own.take();
+            self.bury(own);
+        }
         let n = &mut self.nodes[i];
         (n.live, n.shield, n.entered, n.limit) = (false, false, false, Limit::Nothing);
         n.generation = n.generation.wrapping_add(1);
-        let (own, timer) = (n.own.take(), n.timer.take());
-        self.bury(own);
+        let timer = n.timer.take();
         self.free.push(i as u32);
         timer
     }

@@ -13,6 +13,7 @@ use super::{AsyncFd, ReadyError};
 use crate::checkpoint::Wait;
 use crate::reactor::{Asks, Direction, Parking, PollReady};
 use crate::runtime;
+use crate::waits::Waits;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
@@ -67,7 +68,7 @@ impl<'a, T: AsFd> Waiting<'a, T> {
         mut self,
         mut op: impl FnMut(&T) -> io::Result<R>,
     ) -> Result<R, ReadyError> {
-        let mut wait = Wait::new();
+        let mut wait = Wait::on(Waits::Descriptor);
         poll_fn(|cx| wait.poll(cx, |cx| self.attempt(cx, &mut op))).await?
     }
 

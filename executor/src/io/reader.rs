@@ -11,6 +11,7 @@
 
 use super::ReadBytes;
 use crate::checkpoint::cancellable;
+use crate::waits::Waits;
 use std::io;
 use std::task::Poll;
 
@@ -118,7 +119,7 @@ impl<R: ReadBytes> BufReader<R> {
             return self.inner.read(bytes).await;
         }
         if self.start < self.end {
-            cancellable(|_| Poll::Ready(())).await?;
+            cancellable(Waits::Other, |_| Poll::Ready(())).await?;
         } else {
             self.read_more(0).await?;
         }
@@ -204,7 +205,7 @@ impl<R: ReadBytes> BufReader<R> {
 
     /// How long the record at the front of the buffer is, reading until it is whole.
     async fn find(&mut self, delimiter: u8, limit: usize) -> io::Result<usize> {
-        cancellable(|_| Poll::Ready(())).await?;
+        cancellable(Waits::Other, |_| Poll::Ready(())).await?;
         let mut searched = 0;
         loop {
             let bytes = self.buffer();

@@ -20,6 +20,7 @@ use crate::checkpoint::cancellable;
 use crate::fd::{AsyncFd, ReadyError};
 use crate::reactor::Direction;
 use crate::sys::{self, Patience};
+use crate::waits::Waits;
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -138,7 +139,7 @@ fn at_once(
 
 /// An operation that is always ready.
 async fn ready<R>(op: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-    cancellable(|_| Poll::Ready(())).await?;
+    cancellable(Waits::Other, |_| Poll::Ready(())).await?;
     op()
 }
 

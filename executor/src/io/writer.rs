@@ -11,6 +11,7 @@
 
 use super::WriteBytes;
 use crate::checkpoint::cancellable;
+use crate::waits::Waits;
 use std::io;
 use std::task::Poll;
 
@@ -99,7 +100,7 @@ impl<W: WriteBytes> BufWriter<W> {
     ///
     /// If `done` is beyond the end of `bytes`.
     pub async fn write_all_counting(&mut self, bytes: &[u8], done: &mut usize) -> io::Result<()> {
-        cancellable(|_| Poll::Ready(())).await?;
+        cancellable(Waits::Other, |_| Poll::Ready(())).await?;
         let rest = &bytes[*done..];
         if rest.len() > self.capacity - self.buffer.len() {
             self.flush().await?;

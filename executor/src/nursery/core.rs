@@ -17,6 +17,7 @@
 //!   then asks for the children's scope, the nursery's own moves up, above it, and nobody below sees a difference.
 
 use super::flats::Flats;
+use crate::cancel::tree::Origin;
 use crate::cancel::{Reason, ScopeId};
 use crate::error::{self, Failure, Failures};
 use crate::panics::{Payload, Steps, keep_first};
@@ -24,7 +25,7 @@ use crate::runtime::{self, RunKey, Runtime};
 use crate::task::sched::HubIndex;
 use crate::task::word::Word;
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
 /// How a child or the body ended: a result, or a panic.
 pub(crate) type Outcome<T, E> = Result<Result<T, E>, Payload>;
@@ -51,16 +52,20 @@ pub(crate) struct Core<E> {
 }
 
 impl<E: Failure> Core<E> {
-    #[track_caller]
-    pub(crate) fn open() -> Self {
+    /// For a nursery that is opened at `at`.
+    pub(crate) fn open(at: &'static Location<'static>) -> Self {
         let run = runtime::run_key();
-        let (hub, body) = runtime::with(|rt| rt.sched.borrow_mut().open_hub(rt.task()));
+        let (hub, body, id) = runtime::with(|rt| {
+            let mut sched = rt.sched.borrow_mut();
+            let (hub, body) = sched.open_hub(rt.task(), at);
+            (hub, body, sched.nursery(hub))
+        });
         Core {
             run,
             hub,
             body,
             body_ended: Cell::new(false),
-            scope: Cell::new(runtime::new_scope()),
+            scope: Cell::new(runtime::new_scope(Origin::Nursery(id))),
             below: Cell::new(ScopeId::UNKNOWN),
             kids: Cell::new(ScopeId::NONE),
             failures: RefCell::default(),
@@ -100,10 +105,14 @@ impl<E: Failure> Core<E> {
         runtime::effective(if chosen { self.kids.get() } else { self.scope.get() })
     }
 
+    fn origin(&self) -> Origin {
+        Origin::Nursery(runtime::with(|rt| rt.sched.borrow().nursery(self.hub)))
+    }
+
     fn choose_kids(&self) -> ScopeId {
         let scope = self.scope.get();
         let alone = self.body_ended.get() && runtime::with(|rt| rt.scopes.borrow().is_bare(scope));
-        self.kids.set(if alone { scope } else { runtime::new_scope_below(scope) });
+        self.kids.set(if alone { scope } else { runtime::new_scope_below(scope, self.origin()) });
         self.kids.get()
     }
 
@@ -111,7 +120,7 @@ impl<E: Failure> Core<E> {
     pub(crate) fn kids_apart(&self) -> ScopeId {
         let kids = self.kids();
         if kids == self.scope.get() {
-            self.scope.set(runtime::new_scope_above(kids));
+            self.scope.set(runtime::new_scope_above(kids, self.origin()));
             self.below.set(ScopeId::UNKNOWN);
         }
         // Its deadline counts from when it is set: there is no moment at which somebody enters it.

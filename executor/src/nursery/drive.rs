@@ -105,7 +105,7 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
         };
         let was_cancelled = rt.is_cancelled(scope) || rt.is_cancelled(self.core.kids());
         // Its destructors stand where its code stood: it is still the current task.
-        let own = self.slots.borrow_mut().take_own(slot);
+        let own = if own.is_some() { self.slots.borrow_mut().take_own(slot) } else { None };
         let dropped = catch_unwind(AssertUnwindSafe(|| drop((child, own))));
         rt.sched.borrow_mut().remove_borrowed(due.word.index());
         self.slots.borrow_mut().vacate(slot);

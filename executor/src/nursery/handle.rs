@@ -6,6 +6,7 @@ use crate::cancel::Reason;
 use crate::checkpoint::Wait;
 use crate::error::{Cancelled, Failure};
 use crate::runtime;
+use crate::waits::Waits;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
@@ -88,7 +89,7 @@ pub struct TaskHandle<V> {
 
 impl<V> TaskHandle<V> {
     pub(super) fn new(cell: Rc<HandleCell<V>>) -> Self {
-        TaskHandle { cell, wait: Wait::new() }
+        TaskHandle { cell, wait: Wait::on(Waits::Child) }
     }
 
     /// Has the child ended?
@@ -164,6 +165,7 @@ impl<E: Failure + 'static> NurseryHandle<E> {
     /// # Panics
     ///
     /// If the nursery belongs to another run.
+    #[track_caller]
     pub fn spawn<F: Future<Output = Result<(), E>> + 'static>(&self, fut: F) -> Result<(), Closed<F>> {
         match self.core() {
             None => Err(Closed(fut)),
@@ -184,6 +186,7 @@ impl<E: Failure + 'static> NurseryHandle<E> {
     /// # Panics
     ///
     /// If the nursery belongs to another run.
+    #[track_caller]
     pub fn task<V: 'static, F>(&self, fut: F) -> Result<TaskHandle<V>, Closed<F>>
     where
         F: Future<Output = Result<V, E>> + 'static,

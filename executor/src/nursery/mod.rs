@@ -43,8 +43,9 @@ use drive::TearDown;
 use slots::Slots;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -109,12 +110,23 @@ pub struct NurseryStats {
 /// }));
 /// assert_eq!((r.unwrap(), total.get()), (3, 6));
 /// ```
-pub async fn nursery<'env, T, E, F>(body: F) -> Result<T, E>
+#[track_caller]
+pub fn nursery<'env, T, E, F>(body: F) -> impl Future<Output = Result<T, E>>
 where
     E: Failure + 'static,
     F: for<'s> AsyncFnOnce(&'s Nursery<'s, 'env, E>) -> Result<T, E>,
 {
-    let n = Nursery { core: Rc::new(Core::open()), slots: RefCell::new(Slots::new()), _borrows: PhantomData };
+    opened_at(Location::caller(), body)
+}
+
+/// A nursery whose place in the source is `at`.
+async fn opened_at<'env, T, E, F>(at: &'static Location<'static>, body: F) -> Result<T, E>
+where
+    E: Failure + 'static,
+    F: for<'s> AsyncFnOnce(&'s Nursery<'s, 'env, E>) -> Result<T, E>,
+{
+    let n =
+        Nursery { core: Rc::new(Core::open(at)), slots: RefCell::new(Slots::new()), _borrows: PhantomData };
     let outcome = {
         // Declared after `n` and before the body: however this frame goes, the children go before `n` does.
         let _tear_down = TearDown(&n);

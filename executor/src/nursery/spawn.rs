@@ -22,7 +22,7 @@ use crate::panics::Payload;
 use crate::runtime::{self, Runtime};
 use crate::task::raw::{self, Attended};
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -38,7 +38,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// If the nursery has ended (only a destructor can see that).
     #[track_caller]
     pub fn spawn(&'s self, fut: impl Future<Output = Result<(), E>> + 's) {
-        self.spawn_in(None, Box::pin(fut));
+        self.spawn_in(None, Box::pin(fut), Location::caller());
     }
 
     /// The same for a child that is boxed already: it is not put into a second box.
@@ -48,7 +48,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// If the nursery has ended (only a destructor can see that).
     #[track_caller]
     pub fn spawn_boxed(&'s self, fut: Pin<Box<dyn Future<Output = Result<(), E>> + 's>>) {
-        self.spawn_in(None, fut);
+        self.spawn_in(None, fut, Location::caller());
     }
 
     /// Starts a child in a scope of its own, or in that of the children.
@@ -57,6 +57,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         &'s self,
         own: Option<Rc<OwnScope>>,
         fut: Pin<Box<dyn Future<Output = Result<(), E>> + 's>>,
+        at: &'static Location<'static>,
     ) {
         self.core.require_open();
         // SAFETY: Borrowed Child. The future goes into `self.slots` and nowhere else; `slots` is in the frame of the
@@ -68,7 +69,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         let slot = slots.next();
         let node = runtime::with(|rt| {
             let mut sched = rt.sched.borrow_mut();
-            let inserted = sched.insert_borrowed(self.core.hub, slot);
+            let inserted = sched.insert_borrowed(self.core.hub, slot, at);
             if let Some(own) = &own {
                 let word = sched.word(inserted);
                 own.word.set(Some(word));
@@ -199,11 +200,12 @@ impl<E: Failure, F: Future<Output = Result<(), E>>> Future for Attended<F, Gone<
     }
 }
 
+#[track_caller]
 pub(super) fn spawn_flat<E: Failure + 'static>(
     core: &Rc<Core<E>>,
     fut: impl Future<Output = Result<(), E>> + 'static,
 ) {
-    let word = runtime::reserve_flat(core.hub);
+    let word = runtime::reserve_flat(core.hub, Location::caller());
     let key = core.flats.borrow_mut().insert(word);
     let gone = Gone { core: Rc::clone(core), key: Some(key) };
     runtime::fill_flat(word, inheriting(Box::pin(Attended::new(fut, gone))));

@@ -24,7 +24,7 @@ use crate::task::word::Word;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -235,13 +235,22 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// }));
     /// assert_eq!(r.unwrap(), 8080);
     /// ```
-    pub async fn start<V: 's>(
+    #[track_caller]
+    pub fn start<V: 's>(
         &'s self,
+        child: impl AsyncFnOnce(Started<V>) -> Result<(), E> + 's,
+    ) -> impl Future<Output = Result<V, E>> {
+        self.start_at(Location::caller(), child)
+    }
+
+    async fn start_at<V: 's>(
+        &'s self,
+        at: &'static Location<'static>,
         child: impl AsyncFnOnce(Started<V>) -> Result<(), E> + 's,
     ) -> Result<V, E> {
         let scope = Rc::new(OwnScope {
             run: runtime::run_key(),
-            id: runtime::new_scope(),
+            id: runtime::new_scope_at(at),
             starting: Cell::new(true),
             word: Cell::new(None),
         });
@@ -253,7 +262,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         let early = Rc::new(Cell::new(None));
         let guard = ChildGuard { cell: Rc::clone(&cell), early: Rc::clone(&early) };
         let starter = StarterGuard(Rc::clone(&cell));
-        self.spawn_in(Some(scope), Box::pin(drive(guard, child)));
+        self.spawn_in(Some(scope), Box::pin(drive(guard, child)), at);
         let answer = poll_fn(|cx| {
             let mut phase = cell.phase.borrow_mut();
             match &mut *phase {

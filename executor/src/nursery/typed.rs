@@ -8,6 +8,7 @@ use super::{Nursery, nursery};
 use crate::cancel::CancelScope;
 use crate::clock::Instant;
 use crate::error::{Failure, TooSlow};
+use std::future::Future;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -40,10 +41,11 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`nursery`].
-    pub async fn nursery<'env, T>(
+    #[track_caller]
+    pub fn nursery<'env, T>(
         body: impl for<'s> AsyncFnOnce(&'s Nursery<'s, 'env, E>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        nursery(body).await
+    ) -> impl Future<Output = Result<T, E>> {
+        nursery(body)
     }
 
     /// See [`crate::move_on_after`].
@@ -55,11 +57,12 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::move_on_after`].
-    pub async fn move_on_after<T>(
+    #[track_caller]
+    pub fn move_on_after<T>(
         d: Duration,
         body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
-    ) -> Result<Option<T>, E> {
-        crate::cancel::move_on_after(d, body).await
+    ) -> impl Future<Output = Result<Option<T>, E>> {
+        crate::cancel::move_on_after(d, body)
     }
 
     /// See [`crate::fail_after`].
@@ -71,14 +74,15 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::fail_after`].
-    pub async fn fail_after<T>(
+    #[track_caller]
+    pub fn fail_after<T>(
         d: Duration,
         body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
-    ) -> Result<T, E>
+    ) -> impl Future<Output = Result<T, E>>
     where
         E: From<TooSlow>,
     {
-        crate::cancel::fail_after(d, body).await
+        crate::cancel::fail_after(d, body)
     }
 
     /// See [`crate::move_on_at`].
@@ -90,11 +94,12 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::move_on_at`].
-    pub async fn move_on_at<T>(
+    #[track_caller]
+    pub fn move_on_at<T>(
         at: Instant,
         body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
-    ) -> Result<Option<T>, E> {
-        crate::cancel::move_on_at(at, body).await
+    ) -> impl Future<Output = Result<Option<T>, E>> {
+        crate::cancel::move_on_at(at, body)
     }
 
     /// See [`crate::fail_at`].
@@ -106,11 +111,15 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::fail_at`].
-    pub async fn fail_at<T>(at: Instant, body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>) -> Result<T, E>
+    #[track_caller]
+    pub fn fail_at<T>(
+        at: Instant,
+        body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+    ) -> impl Future<Output = Result<T, E>>
     where
         E: From<TooSlow>,
     {
-        crate::cancel::fail_at(at, body).await
+        crate::cancel::fail_at(at, body)
     }
 
     /// See [`crate::shielded`].
@@ -122,7 +131,10 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::shielded`].
-    pub async fn shielded<T>(body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>) -> Result<T, E> {
-        crate::cancel::shielded(body).await
+    #[track_caller]
+    pub fn shielded<T>(
+        body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
+    ) -> impl Future<Output = Result<T, E>> {
+        crate::cancel::shielded(body)
     }
 }

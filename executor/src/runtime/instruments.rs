@@ -18,7 +18,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::Context;
 
 pub(super) struct Instruments {
     /// Is any installed?
@@ -128,27 +127,28 @@ impl Runtime {
         first
     }
 
-    /// A poll of a task that somebody watches, as that task.
+    /// Tells of a poll of a task that somebody watches, as that task: that it begins, and when the guard goes that it ends,
+    /// also by a panic.
     #[cold]
     #[inline(never)]
-    pub(super) fn poll_watched<R>(
-        &self,
-        task: TaskId,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> R,
-    ) -> R {
-        /// Told of the end also if the poll panics.
-        struct Step<'rt>(&'rt Runtime, TaskId);
-        impl Drop for Step<'_> {
-            fn drop(&mut self) {
-                self.0.tell_log();
-                self.0.tell_each(Some(self.1), |i| i.after_step(self.1));
-            }
-        }
+    pub(super) fn tell_step(&self, task: TaskId) -> Step<'_> {
         self.tell_log();
         self.tell_each(Some(task), |i| i.before_step(task));
-        let _step = Step(self, task);
-        poll(cx)
+        Step { rt: self, task }
+    }
+}
+
+/// A step of a task is under way, and those who watch hear of its end.
+#[must_use = "the step ends when this goes"]
+pub(super) struct Step<'rt> {
+    rt: &'rt Runtime,
+    task: TaskId,
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        self.rt.tell_log();
+        self.rt.tell_each(Some(self.task), |i| i.after_step(self.task));
     }
 }
 

@@ -12,11 +12,13 @@
 
 use super::stats::bump;
 use super::{Runtime, TimerTarget, try_with, with};
-use crate::cancel::tree::{Aftermath, Limit, Tree, WaiterKey};
+use crate::cancel::tree::{Aftermath, Limit, Origin, Tree, WaiterKey};
 use crate::cancel::{Reason, ScopeId};
 use crate::clock::Instant;
 use crate::error::Cancelled;
 use crate::panics::Steps;
+use crate::waits::Waits;
+use std::panic::Location;
 use std::task::Waker;
 
 impl Runtime {
@@ -62,6 +64,7 @@ impl Runtime {
     }
 
     /// Is `scope` cancelled, by itself or from outside?
+    #[inline]
     pub(crate) fn is_cancelled(&self, scope: ScopeId) -> bool {
         !self.quiet.get() && self.scopes.borrow().effective(scope).is_some()
     }
@@ -153,17 +156,22 @@ impl Drop for Entered<'_> {
 // ---- for the files that hold keys of scopes
 
 /// A new scope below the current one. It changes nothing for any other, so there is nobody to be told.
-pub(crate) fn new_scope() -> ScopeId {
-    with(|rt| rt.scopes.borrow_mut().insert(rt.scope.get()))
+pub(crate) fn new_scope(origin: Origin) -> ScopeId {
+    with(|rt| rt.scopes.borrow_mut().insert(rt.scope.get(), origin))
 }
 
-pub(crate) fn new_scope_below(parent: ScopeId) -> ScopeId {
-    with(|rt| rt.scopes.borrow_mut().insert(parent))
+/// The same, opened by the current task at `at`.
+pub(crate) fn new_scope_at(at: &'static Location<'static>) -> ScopeId {
+    with(|rt| rt.scopes.borrow_mut().insert(rt.scope.get(), Origin::Opened { at, by: rt.task() }))
+}
+
+pub(crate) fn new_scope_below(parent: ScopeId, origin: Origin) -> ScopeId {
+    with(|rt| rt.scopes.borrow_mut().insert(parent, origin))
 }
 
 /// A new scope between `scope` and its parent, of which nobody below takes notice.
-pub(crate) fn new_scope_above(scope: ScopeId) -> ScopeId {
-    with(|rt| rt.change(|tree| tree.insert_above(scope)))
+pub(crate) fn new_scope_above(scope: ScopeId, origin: Origin) -> ScopeId {
+    with(|rt| rt.change(|tree| tree.insert_above(scope, origin)))
 }
 
 pub(crate) fn end_scope(scope: ScopeId) {
@@ -226,7 +234,7 @@ pub(crate) fn report() -> Result<(), Cancelled> {
 }
 
 /// Parks a waiting operation in the current scope.
-pub(crate) fn park(key: &mut Option<WaiterKey>, waker: &Waker) {
+pub(crate) fn park(key: &mut Option<WaiterKey>, waker: &Waker, what: Waits) {
     with(|rt| {
         let scope = rt.scope.get();
         if key.is_some_and(|key| rt.scopes.borrow_mut().keep_parked(key, scope, waker)) {
@@ -238,7 +246,7 @@ pub(crate) fn park(key: &mut Option<WaiterKey>, waker: &Waker) {
         let before = match *key {
             Some(key) => scopes.repark(key, scope, waker),
             None => {
-                *key = Some(scopes.park(scope, waker));
+                *key = Some(scopes.park(scope, waker, what));
                 None
             }
         };

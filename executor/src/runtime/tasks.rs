@@ -16,6 +16,7 @@ use crate::task::TaskId;
 use crate::task::raw;
 use crate::task::sched::{Cause, Due, Flat, HubIndex};
 use crate::task::word::Word;
+use std::panic::Location;
 use std::task::{Context, Waker};
 
 impl Runtime {
@@ -161,8 +162,8 @@ impl Tasks<'_> {
         rt.budget.set(BUDGET);
         rt.count_poll();
         let waker = raw::waker_of(word);
-        let cx = &mut Context::from_waker(&waker);
-        if rt.is_watched() { rt.poll_watched(TaskId(word), cx, poll) } else { poll(cx) }
+        let _told = if rt.is_watched() { Some(rt.tell_step(TaskId(word))) } else { None };
+        poll(&mut Context::from_waker(&waker))
     }
 
     /// The next who is ready in a nursery that is being polled. In `again` everybody who was ready when the poll began has
@@ -224,8 +225,8 @@ pub(crate) fn wake_each(wakers: impl IntoIterator<Item = Waker>) {
 // ---- flat tasks
 
 /// A place for a flat task of a nursery, or of nobody ([`NO_HUB`](crate::task::sched::NO_HUB)): [`fill_flat`] puts the task there. In between nothing of a user runs.
-pub(crate) fn reserve_flat(owner: HubIndex) -> Word {
-    with(|rt| rt.sched.borrow_mut().reserve_flat(owner))
+pub(crate) fn reserve_flat(owner: HubIndex, at: &'static Location<'static>) -> Word {
+    with(|rt| rt.sched.borrow_mut().reserve_flat(owner, at))
 }
 
 /// Puts a task into its place, ready.

@@ -27,6 +27,7 @@ use crate::checkpoint::Wait;
 use crate::error::Cancelled;
 use crate::parking::list::Place;
 use crate::runtime;
+use crate::waits::Waits;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
@@ -108,7 +109,7 @@ impl<T> Sender<T> {
     /// Outside: [`Cancelled`] if the scope around the call is cancelled. Inside: [`SendError`] with the item.
     pub async fn send(&self, item: T) -> Result<Result<(), SendError<T>>, Cancelled> {
         let mut item = item;
-        let mut wait = Wait::begin()?;
+        let mut wait = Wait::begin(Waits::Room)?;
         if wait.is_begun() {
             match self.try_send(item) {
                 Ok(()) => return Ok(Ok(())),
@@ -241,7 +242,7 @@ impl<T> Receiver<T> {
     ///
     /// Outside: [`Cancelled`] if the scope around the call is cancelled. Inside: [`ReceiveError`].
     pub async fn receive(&self) -> Result<Result<T, ReceiveError>, Cancelled> {
-        let mut wait = Wait::begin()?;
+        let mut wait = Wait::begin(Waits::Item)?;
         if wait.is_begun() {
             match self.try_receive() {
                 Ok(item) => return Ok(Ok(item)),

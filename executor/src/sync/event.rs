@@ -7,6 +7,7 @@
 use crate::checkpoint::cancellable;
 use crate::error::Cancelled;
 use crate::parking::ParkingLot;
+use crate::waits::Waits;
 use std::cell::Cell;
 use std::task::Poll;
 
@@ -65,10 +66,10 @@ impl Event {
     /// [`Cancelled`] if the scope around the call is cancelled.
     pub async fn wait(&self) -> Result<(), Cancelled> {
         if self.up.get() {
-            return cancellable(|_| Poll::Ready(())).await;
+            return cancellable(Waits::Event, |_| Poll::Ready(())).await;
         }
         // The flag was down in this very poll, and `park` is in line at once: no `set` comes in between.
-        self.lot.park().await
+        self.lot.park_for(Waits::Event).await
     }
 }
 

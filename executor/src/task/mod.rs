@@ -2,17 +2,19 @@
 //! that live inside a nursery's own future.
 //!
 //! * `sched.rs`: hubs and the run queue as data; `nodes.rs`: the table of nodes.
+//! * `places.rs`: where they were spawned, as numbers.
 //! * `tree.rs`: who belongs to whom, as a user may see it.
 //! * `word.rs`: the 64 bits a waker consists of.
 //! * `raw.rs`: all unsafe code of tasks: the waker's table, and the erased lifetime of a borrowing child.
 
 mod nodes;
+mod places;
 pub(crate) mod raw;
 pub(crate) mod sched;
 pub(crate) mod tree;
 pub(crate) mod word;
 
-pub use tree::{NurseryId, NurseryInfo, Owner, TaskInfo, TaskState, TaskTree, task_tree};
+pub use tree::{NurseryId, NurseryInfo, Owner, TaskInfo, TaskState, TaskTree, WaitInfo, task_tree};
 
 use std::fmt;
 

@@ -9,7 +9,8 @@
 //!   node holds the link of the free list.
 //! * **Queued Once**: a node is in at most one list, and its mark says so. A second mark says what for: see [`Cause`].
 
-use super::sched::{HubIndex, NO_HUB};
+use super::places::Place;
+use super::sched::{FIRST_FLAT, HubIndex, NO_HUB};
 use super::word::{MAX_INDEX, Word};
 use std::future::Future;
 use std::pin::Pin;
@@ -29,8 +30,8 @@ pub(super) enum Body {
     Flat { task: Flat, owner: HubIndex },
     /// A flat task that is being polled right now; if it is to be dropped, that happens when the poll returns.
     Busy { owner: HubIndex, doomed: bool },
-    /// A child in a nursery's future: its slot there.
-    Borrowed { slot: u32 },
+    /// A child in a nursery's future: its slot there, and where it was spawned.
+    Borrowed { slot: u32, at: Place },
 }
 
 /// Why a node is to be polled.
@@ -52,7 +53,8 @@ const FOR_ANY_CAUSE: u32 = 1 << 30;
 /// A place for a task.
 pub(super) struct Node {
     life: Life,
-    /// Where a wake goes: the run queue, or a nursery's list.
+    /// Where a wake goes: a nursery's list, or the run queue. Of a flat task it says besides where it was spawned
+    /// ([`FIRST_FLAT`]).
     pub(super) hub: HubIndex,
     pub(super) body: Body,
 }
@@ -62,6 +64,11 @@ const _: () = assert!(size_of::<Node>() == 32);
 impl Node {
     pub(super) fn generation(&self) -> u32 {
         self.life.0 & !(QUEUED | FOR_ANY_CAUSE)
+    }
+
+    /// The number of the place where a flat task was spawned.
+    pub(super) fn flat_at(&self) -> u32 {
+        self.hub - FIRST_FLAT
     }
 
     pub(super) fn is_queued(&self) -> bool {
@@ -127,6 +134,12 @@ impl Nodes {
     /// The live node that answers to this word of this executor.
     pub(super) fn of(&mut self, word: Word) -> Option<&mut Node> {
         let node = self.table.get_mut(word.index() as usize)?;
+        (word.matches(node.generation()) && !matches!(node.body, Body::Free { .. })).then_some(node)
+    }
+
+    /// The same to look at.
+    pub(super) fn of_word(&self, word: Word) -> Option<&Node> {
+        let node = self.table.get(word.index() as usize)?;
         (word.matches(node.generation()) && !matches!(node.body, Body::Free { .. })).then_some(node)
     }
 

@@ -18,23 +18,28 @@
 use super::TaskId;
 use super::nodes::{Body, Node, Nodes};
 pub(crate) use super::nodes::{Cause, Flat};
+use super::places::{Place, Places};
 use super::raw;
 use super::tree::{NurseryId, NurseryInfo, Owner, TaskInfo, TaskState};
 use super::word::Word;
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::rc::Rc;
 use std::task::Waker;
 
-/// Index of a hub; [`NO_HUB`] for flat tasks.
+/// Index of a hub; [`NO_HUB`] for main and what belongs to no nursery.
 pub(crate) type HubIndex = u32;
 pub(crate) const NO_HUB: HubIndex = u32::MAX;
+/// From here on it is no hub: a flat task's node has the number of the place where it was spawned above it.
+pub(super) const FIRST_FLAT: HubIndex = 1 << 31;
 /// The slot of a nursery's body.
 pub(crate) const BODY: u32 = u32::MAX;
 
 struct Hub {
     /// Which nursery: never used again.
     nursery: NurseryId,
-    /// The task that opened it.
+    /// The task that opened it, and where.
     opener: Option<TaskId>,
+    at: Place,
     ready: VecDeque<u32>,
     signalled: bool,
     /// It was to be signalled while it was being polled.
@@ -100,6 +105,9 @@ pub(crate) struct Sched {
     opened: u64,
     /// The task of another executor that polls this one, while it waits to be woken.
     host: Option<Waker>,
+    places: Places,
+    /// Names of those that have one, by index.
+    names: BTreeMap<u32, Rc<str>>,
     /// Children that have not said yet that they are ready, by index, and who started them.
     starters: BTreeMap<u32, Option<TaskId>>,
 }
@@ -118,6 +126,8 @@ impl Sched {
             flat_live: 0,
             opened: 0,
             host: None,
+            places: Places::new(),
+            names: BTreeMap::new(),
             starters: BTreeMap::new(),
         }
     }
@@ -158,7 +168,7 @@ impl Sched {
     /// Writes down what happens to a task. A nursery's body is none.
     #[cold]
     fn note(&mut self, index: u32, happened: fn(TaskId) -> Happened) {
-        if !matches!(self.nodes.get(index).body, Body::Borrowed { slot: BODY }) {
+        if !matches!(self.nodes.get(index).body, Body::Borrowed { slot: BODY, .. }) {
             self.log.push(happened(TaskId(self.word(index))));
         }
     }
@@ -169,16 +179,17 @@ impl Sched {
 
     /// A place for a flat task of a nursery, or of nobody; `fill_flat` puts it there: so nothing of a user is dropped in
     /// here if there is no place any more.
-    pub(crate) fn reserve_flat(&mut self, owner: HubIndex) -> Word {
-        let word = self.insert(NO_HUB, Body::Busy { owner, doomed: false });
+    pub(crate) fn reserve_flat(&mut self, owner: HubIndex, at: Place) -> Word {
+        let at = FIRST_FLAT + self.places.number(at);
+        let word = self.insert(at, Body::Busy { owner, doomed: false });
         self.flat_live += 1;
         word
     }
 
     /// A child in a nursery's future, ready: its index. Nobody is woken: this happens while the nursery is polled, before
     /// it is for the first time, or while it is dropped.
-    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32) -> u32 {
-        let index = self.nodes.insert(hub, Body::Borrowed { slot });
+    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32, at: Place) -> u32 {
+        let index = self.nodes.insert(hub, Body::Borrowed { slot, at });
         let _fresh = self.nodes.at(index).queue(Cause::Any);
         if self.watched {
             self.note(index, Happened::Spawned);
@@ -248,8 +259,9 @@ impl Sched {
             self.note(index, Happened::Exited);
         }
         self.nodes.free(index);
-        if !self.starters.is_empty() {
+        if !self.starters.is_empty() || !self.names.is_empty() {
             let _ = self.starters.remove(&index);
+            let _ = self.names.remove(&index);
         }
     }
 
@@ -318,7 +330,7 @@ impl Sched {
         let live = self.nodes.iter().filter_map(|(index, n)| {
             let id = TaskId(self.word(index));
             let owner = match n.body {
-                Body::Free { .. } | Body::Borrowed { slot: BODY } => return None,
+                Body::Free { .. } | Body::Borrowed { slot: BODY, .. } => return None,
                 Body::Main => Owner::Run,
                 // Its nursery was dropped from its own poll.
                 Body::Busy { doomed: true, .. } => Owner::Nobody,
@@ -330,7 +342,12 @@ impl Sched {
                 true => TaskState::Ready,
                 false => TaskState::Waiting,
             };
-            Some(TaskInfo { id, owner, state })
+            let spawned_at = match n.body {
+                Body::Borrowed { at, .. } => Some(at),
+                Body::Flat { .. } | Body::Busy { .. } => self.places.place(n.flat_at()),
+                Body::Main | Body::Free { .. } => None,
+            };
+            Some(TaskInfo { id, owner, state, spawned_at })
         });
         live.collect()
     }
@@ -339,10 +356,32 @@ impl Sched {
     pub(crate) fn runnable(&self, running: Option<TaskId>) -> usize {
         let is_task = |index: &&u32| {
             let n = self.nodes.get(**index);
-            let is_task = !matches!(n.body, Body::Free { .. } | Body::Borrowed { slot: BODY });
+            let is_task = !matches!(n.body, Body::Free { .. } | Body::Borrowed { slot: BODY, .. });
             is_task && n.is_queued() && running != Some(TaskId(self.word(**index)))
         };
         self.run.iter().chain(self.hubs.iter().flat_map(|hub| &hub.ready)).filter(is_task).count()
+    }
+
+    /// Gives a task a name.
+    pub(crate) fn set_name(&mut self, task: TaskId, name: Rc<str>) {
+        if self.node(task.0).is_some() {
+            let _before = self.names.insert(task.0.index(), name);
+        }
+    }
+
+    /// Every name.
+    pub(crate) fn names(&self) -> Vec<(TaskId, Rc<str>)> {
+        let name = |(index, name): (&u32, &Rc<str>)| (TaskId(self.word(*index)), Rc::clone(name));
+        self.names.iter().map(name).collect()
+    }
+
+    /// The task whose code this word is: itself, or the opener of the nursery whose body it is.
+    pub(crate) fn task_of(&self, word: Word) -> Option<TaskId> {
+        let n = self.nodes.of_word(word).filter(|_| word.executor() == self.executor)?;
+        match n.body {
+            Body::Borrowed { slot: BODY, .. } => self.hubs[n.hub as usize].opener,
+            _ => Some(TaskId(word)),
+        }
     }
 
     fn owner(&self, index: u32, hub: HubIndex) -> Owner {
@@ -362,7 +401,7 @@ impl Sched {
     pub(crate) fn nurseries(&self) -> Vec<NurseryInfo> {
         let free: HashSet<u32> = self.free_hubs.iter().copied().collect();
         let open = self.hubs.iter().enumerate().filter(|(index, _)| !free.contains(&(*index as u32)));
-        open.map(|(_, hub)| NurseryInfo { id: hub.nursery, opener: hub.opener }).collect()
+        open.map(|(_, hub)| NurseryInfo { id: hub.nursery, opener: hub.opener, opened_at: hub.at }).collect()
     }
 
     // ---- the run queue
@@ -417,22 +456,22 @@ impl Sched {
     // ---- hubs
 
     /// A hub for a nursery, and in it a ready node for the nursery's body.
-    pub(crate) fn open_hub(&mut self, opener: Option<TaskId>) -> (HubIndex, Word) {
+    pub(crate) fn open_hub(&mut self, opener: Option<TaskId>, at: Place) -> (HubIndex, Word) {
         let nursery = NurseryId(self.opened);
         self.opened += 1;
         let hub = match self.free_hubs.pop() {
             Some(free) => {
                 let hub = &mut self.hubs[free as usize];
-                (hub.nursery, hub.opener, hub.signalled) = (nursery, opener, true);
+                (hub.nursery, hub.opener, hub.at, hub.signalled) = (nursery, opener, at, true);
                 free
             }
             None => {
                 let (ready, parent) = (VecDeque::new(), Parent::Nobody);
-                self.hubs.push(Hub { nursery, opener, ready, signalled: true, again: false, parent });
+                self.hubs.push(Hub { nursery, opener, at, ready, signalled: true, again: false, parent });
                 (self.hubs.len() - 1) as u32
             }
         };
-        let body = self.insert_borrowed(hub, BODY);
+        let body = self.insert_borrowed(hub, BODY, at);
         (hub, self.word(body))
     }
 
@@ -506,7 +545,7 @@ impl Sched {
             // Else it was freed, or freed and reused, since it was queued.
             if n.is_queued()
                 && n.hub == h
-                && let Body::Borrowed { slot } = n.body
+                && let Body::Borrowed { slot, .. } = n.body
             {
                 let cause = n.unqueue();
                 return Some((slot, Due { word: Word::pack(self.executor, n.generation(), i), cause }));
@@ -546,7 +585,7 @@ impl Sched {
             if self.watched {
                 self.note(word.index(), Happened::Scheduled);
             }
-            if hub == NO_HUB {
+            if hub >= FIRST_FLAT {
                 self.run.push_back(word.index());
                 return self.host.take();
             }

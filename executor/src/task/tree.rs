@@ -12,10 +12,15 @@
 //! * Pure: nothing here asks the runtime but [`task_tree`].
 //! * The body of a nursery is no task of its own: it belongs to the task that opened the nursery.
 
-use super::TaskId;
+use super::{TaskId, raw};
+use crate::cancel::{ScopeId, ScopeInfo};
+use crate::clock::Instant;
 use crate::runtime;
+use crate::waits::Waits;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
 
 /// Which nursery: unique in its executor for as long as the process lives. A later nursery has a greater one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +79,8 @@ pub struct TaskInfo {
     pub owner: Owner,
     /// What it does.
     pub state: TaskState,
+    /// Where it was spawned; `None` for main.
+    pub spawned_at: Option<&'static Location<'static>>,
 }
 
 /// An open nursery.
@@ -84,9 +91,12 @@ pub struct NurseryInfo {
     pub id: NurseryId,
     /// The task that opened it; `None` if that was code outside of any task.
     pub opener: Option<TaskId>,
+    /// Where it was opened.
+    pub opened_at: &'static Location<'static>,
 }
 
-/// The tasks and nurseries of a run at one moment. As text it is a tree.
+/// The tasks, nurseries and cancel scopes of a run at one moment. As text it is a tree: `{}` shows who is there, `{:#}` with
+/// everything that is known of them ([`dump`](crate::dump)).
 ///
 /// Source: trio's `Task.parent_nursery`, `Nursery.parent_task`, `child_tasks` and `child_nurseries`.
 ///
@@ -110,16 +120,41 @@ pub struct NurseryInfo {
 pub struct TaskTree {
     tasks: BTreeMap<TaskId, TaskInfo>,
     nurseries: BTreeMap<NurseryId, NurseryInfo>,
+    scopes: BTreeMap<ScopeId, ScopeInfo>,
+    names: BTreeMap<TaskId, Rc<str>>,
+    waits: Vec<WaitInfo>,
+    /// When it was made.
+    pub(crate) at: Instant,
 }
 
-/// The tasks and nurseries of this thread's run, now; empty outside a run. It costs a look at each of them.
+/// An operation that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct WaitInfo {
+    /// The task whose code it is; `None` if a future of another library polls it with a waker of its own.
+    pub task: Option<TaskId>,
+    /// The scope that it waits in: cancelling that ends the wait.
+    pub scope: ScopeId,
+    /// What it waits for.
+    pub what: Waits,
+}
+
+/// The tasks, nurseries and scopes of this thread's run, now; empty outside a run. It costs a look at each of them.
 #[must_use]
 pub fn task_tree() -> TaskTree {
     runtime::with(|rt| {
-        let sched = rt.sched.borrow();
+        let (sched, scopes) = (rt.sched.borrow(), rt.scopes.borrow());
+        let waits = scopes.waiting().map(|(waker, scope, what)| {
+            let task = raw::word_of(waker).and_then(|word| sched.task_of(word));
+            WaitInfo { task, scope, what }
+        });
         TaskTree {
             tasks: sched.tasks(rt.task()).into_iter().map(|t| (t.id, t)).collect(),
             nurseries: sched.nurseries().into_iter().map(|n| (n.id, n)).collect(),
+            waits: waits.collect(),
+            scopes: scopes.scopes().into_iter().map(|s| (s.id, s)).collect(),
+            names: sched.names().into_iter().collect(),
+            at: rt.clock().now(),
         }
     })
 }
@@ -135,6 +170,39 @@ impl TaskTree {
     #[must_use]
     pub fn nursery(&self, id: NurseryId) -> Option<&NurseryInfo> {
         self.nurseries.get(&id)
+    }
+
+    /// The scope of this number.
+    #[must_use]
+    pub fn scope(&self, id: ScopeId) -> Option<&ScopeInfo> {
+        self.scopes.get(&id)
+    }
+
+    /// Every scope, those of nurseries and of the run itself included, in no order that means anything.
+    pub fn scopes(&self) -> impl Iterator<Item = &ScopeInfo> {
+        self.scopes.values()
+    }
+
+    /// The name that a task has given itself.
+    #[must_use]
+    pub fn name(&self, task: TaskId) -> Option<&str> {
+        self.names.get(&task).map(|name| &**name)
+    }
+
+    /// What a task waits for: several operations if it is inside of a combinator, none if it waits for something that this crate
+    /// does not know, or for the children of a nursery.
+    pub fn waits(&self, task: TaskId) -> impl Iterator<Item = &WaitInfo> {
+        self.waits.iter().filter(move |wait| wait.task == Some(task))
+    }
+
+    /// Every operation that waits.
+    pub fn all_waits(&self) -> impl Iterator<Item = &WaitInfo> {
+        self.waits.iter()
+    }
+
+    /// Every open nursery, the oldest first.
+    pub fn all_nurseries(&self) -> impl Iterator<Item = &NurseryInfo> {
+        self.nurseries.values()
     }
 
     /// Every task, in no order that means anything.
@@ -162,81 +230,5 @@ impl TaskTree {
             Owner::Run | Owner::Nobody => None,
         };
         self.task(parent?)
-    }
-}
-
-/// How deep a line is indented at most; below that its depth is a number.
-const DEEPEST_INDENT: usize = 24;
-
-/// What a line of the picture is about.
-enum Line {
-    Task(TaskId),
-    Nursery(NurseryId),
-}
-
-impl fmt::Display for TaskTree {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut below_nursery, mut below_task) =
-            (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
-        // What hangs below nothing that is here comes first to last at the left; the stack is taken from its end.
-        let mut todo = Vec::new();
-        for nursery in self.nurseries.values() {
-            match nursery.opener.filter(|opener| self.tasks.contains_key(opener)) {
-                Some(opener) => below_task.entry(opener).or_default().push(Line::Nursery(nursery.id)),
-                None => todo.push((0, Line::Nursery(nursery.id))),
-            }
-        }
-        for task in self.tasks.values() {
-            let line = Line::Task(task.id);
-            match task.owner {
-                Owner::InNursery(nursery) => below_nursery.entry(nursery).or_default().push(line),
-                Owner::Starter { starter: Some(starter), .. } => {
-                    below_task.entry(starter).or_default().push(line);
-                }
-                Owner::Run | Owner::Nobody | Owner::Starter { starter: None, .. } => todo.push((0, line)),
-            }
-        }
-        let is_main = |line: &Line| matches!(line, Line::Task(t) if self.tasks[t].owner == Owner::Run);
-        todo.reverse();
-        todo.sort_by_key(|(_, line)| is_main(line));
-        while let Some((depth, line)) = todo.pop() {
-            self.line(f, depth, &line)?;
-            let below = match line {
-                Line::Task(task) => below_task.remove(&task),
-                Line::Nursery(nursery) => below_nursery.remove(&nursery),
-            };
-            todo.extend(below.into_iter().flatten().rev().map(|line| (depth + 1, line)));
-        }
-        Ok(())
-    }
-}
-
-impl TaskTree {
-    fn line(&self, f: &mut fmt::Formatter<'_>, depth: usize, line: &Line) -> fmt::Result {
-        write!(f, "{:1$}", "", 2 * depth.min(DEEPEST_INDENT))?;
-        if depth > DEEPEST_INDENT {
-            write!(f, "({depth} deep) ")?;
-        }
-        let task = match line {
-            Line::Nursery(nursery) => return writeln!(f, "{nursery}"),
-            Line::Task(task) => &self.tasks[task],
-        };
-        match task.owner {
-            Owner::Run => write!(f, "main, {}", task.id)?,
-            Owner::InNursery(_) => write!(f, "{}", task.id)?,
-            Owner::Starter { nursery, .. } => write!(f, "{}, starting in {nursery}", task.id)?,
-            Owner::Nobody => write!(f, "{}, of no nursery", task.id)?,
-        }
-        writeln!(f, ": {}", task.state)
-    }
-}
-
-impl fmt::Display for TaskState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TaskState::Running => "running",
-            TaskState::Ready => "ready",
-            TaskState::Waiting => "waiting",
-        })
     }
 }

@@ -8,6 +8,7 @@
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
 use crate::runtime::{self, IdlerKey};
+use crate::waits::Waits;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -59,7 +60,7 @@ pub async fn wait_until_idle() -> Result<(), Cancelled> {
 ///
 /// [`Cancelled`] if the scope around the call is cancelled.
 pub async fn wait_until_idle_for(cushion: Duration) -> Result<(), Cancelled> {
-    let mut wait = Wait::new();
+    let mut wait = Wait::on(Waits::Idle);
     let mut in_line = InLine(None);
     poll_fn(|cx| wait.poll(cx, |cx| in_line.poll(cushion, cx.waker()))).await
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// # Panics
 ///
 /// As [`crate::run`]; if `limit` passes before `main` has ended, with the
-/// [picture of the run](crate::task_tree).
+/// [picture of the run](crate::dump).
 ///
 /// ```should_panic
 /// use pleach_executor::{sleep_forever, testing::run_limited};
@@ -41,7 +41,7 @@ pub fn run_limited<F: Future>(limit: Duration, main: F) -> F::Output {
 ///
 /// # Panics
 ///
-/// If `limit` passes first, with the [picture of the run](crate::task_tree). Outside a run.
+/// If `limit` passes first, with the [picture of the run](crate::dump). Outside a run.
 #[track_caller]
 pub fn limited<F: Future>(limit: Duration, fut: F) -> impl Future<Output = F::Output> {
     let at = Location::caller();
@@ -57,7 +57,7 @@ pub fn limited<F: Future>(limit: Duration, fut: F) -> impl Future<Output = F::Ou
             assert!(
                 timer.poll(cx).is_pending(),
                 "this takes longer than {limit:?}, the limit set at {at}:\n{}",
-                crate::task_tree()
+                crate::dump()
             );
             Poll::Pending
         })

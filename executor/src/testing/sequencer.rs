@@ -9,6 +9,7 @@
 use crate::checkpoint::cancellable;
 use crate::error::Cancelled;
 use crate::parking::ParkingLot;
+use crate::waits::Waits;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -89,7 +90,7 @@ impl Sequencer {
             "position {position} of this sequence is taken: give each block its own"
         );
         let in_line = InLine { of: self, served: false };
-        cancellable(|_| Poll::Ready(())).await?;
+        cancellable(Waits::Other, |_| Poll::Ready(())).await?;
         while self.next.get() != position && !self.broken.get() {
             self.lot.park().await?;
         }

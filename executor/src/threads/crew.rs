@@ -150,6 +150,11 @@ fn one_left() {
     left.into_iter().for_each(Worker::join);
 }
 
+/// Does anybody wait for a thread?
+pub(crate) fn are_waited_for() -> bool {
+    Crew::if_any().is_some_and(|crew| crew.waited_for.get() > 0)
+}
+
 /// Is there a thread that the virtual clock waits for: somebody waits for it, and it does not wait for the loop itself?
 pub(crate) fn hold_time() -> bool {
     Crew::if_any().is_some_and(|crew| crew.waited_for.get() > crew.in_loop.get())

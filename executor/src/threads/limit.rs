@@ -13,6 +13,7 @@
 
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
+use crate::waits::Waits;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -71,7 +72,7 @@ impl ThreadLimit {
     /// Waits for a permit. Strict: cancelled or dropped, it has none.
     pub(super) async fn acquire(&self) -> Result<Permit, Cancelled> {
         let mut ticket = Ticket { limit: self, waiter: None };
-        let mut wait = Wait::new();
+        let mut wait = Wait::on(Waits::Thread);
         poll_fn(|cx| wait.poll(cx, |cx| ticket.poll(cx.waker()))).await
     }
 

@@ -6,6 +6,7 @@
 //! ```
 
 use super::{NIL, ScopeId, Tree};
+use crate::waits::Waits;
 use std::task::Waker;
 
 /// A waiting operation's entry in the scope it waits in. Freed by the operation alone.
@@ -14,16 +15,18 @@ pub(crate) struct WaiterKey(u32);
 
 pub(super) struct Waiter {
     pub(super) waker: Option<Waker>,
+    /// What it waits for.
+    pub(super) what: Waits,
     /// The scope this entry is linked into, or NIL once that scope is gone.
-    scope: u32,
+    pub(super) scope: u32,
     prev: u32,
     pub(super) next: u32,
 }
 
 impl Tree {
     /// Parks a waker in `id`: it is collected when the scope becomes cancelled.
-    pub(crate) fn park(&mut self, id: ScopeId, waker: Waker) -> WaiterKey {
-        let waiter = Waiter { waker: Some(waker), scope: NIL, prev: NIL, next: NIL };
+    pub(crate) fn park(&mut self, id: ScopeId, waker: Waker, what: Waits) -> WaiterKey {
+        let waiter = Waiter { waker: Some(waker), what, scope: NIL, prev: NIL, next: NIL };
         let w = match self.free_waiters.pop() {
             Some(w) => {
                 self.waiters[w as usize] = waiter;
