@@ -1,4 +1,4 @@
-//! Promise: every executor case of the sections A to Q, T and V to Z, and of the annex those for what there is, is tested or says
+//! Promise: every executor case of the sections A to Q, S, T and V to Z, and of the annex those for what there is, is tested or says
 //! why not.
 //!
 //! ```text
@@ -29,6 +29,10 @@ const SECTIONS: &[(&str, &[u32])] = &[
     ("O: system tasks", &[121, 122, 124, 125]),
     ("P: entry queue", &[127, 128, 130, 131, 133, 134, 136]),
     ("Q: task-local and run-local values", &[137, 139, 140, 142, 143]),
+    (
+        "S: event, semaphore, limiter, lock, condition",
+        &[157, 158, 160, 161, 163, 164, 166, 167, 169, 170, 172, 173, 175, 176, 178],
+    ),
     ("T: memory channels", &[179, 181, 182, 184, 185, 187, 188, 190, 191, 193, 194]),
     ("V: readiness", &[196, 197, 199, 200, 202, 203, 205]),
     ("W: threads", &[206, 208, 209, 211, 212, 214, 215, 217, 218, 220, 221, 223, 224]),

@@ -18,6 +18,14 @@ pub enum Waits {
     ParkingLot,
     /// [`Event::wait`](crate::sync::Event::wait).
     Event,
+    /// A [`Lock`](crate::sync::Lock).
+    Lock,
+    /// A permit of a semaphore, or a token of a limiter.
+    Permit,
+    /// A notification, or then its lock ([`Condition`](crate::sync::Condition)).
+    Condition,
+    /// Others at a [`Barrier`](crate::sync::Barrier).
+    Barrier,
     /// Room in a channel.
     Room,
     /// An item in a channel.
@@ -42,6 +50,10 @@ impl fmt::Display for Waits {
             Waits::Checked => "a future of another library",
             Waits::ParkingLot => "its release from a parking lot",
             Waits::Event => "an event",
+            Waits::Lock => "a lock",
+            Waits::Permit => "a permit",
+            Waits::Condition => "a condition",
+            Waits::Barrier => "others at a barrier",
             Waits::Room => "room in a channel",
             Waits::Item => "an item in a channel",
             Waits::Descriptor => "a descriptor",
