@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!   park(): push to the back ─► waits ─► unpark(n): the n oldest are released, in order
+//!                                 ├─ repark(n, to): the n oldest wait there from now on, and do not notice
+//!                                 ├─ break_lot(): all fail, and whoever comes later
 //!                                 └─ cancelled or dropped: leaves the middle of the queue, order kept
 //! ```
 //!
@@ -11,24 +13,35 @@
 //! * Released is a fact in the queue, not a wake: a spurious poll releases nobody.
 //! * A release by [`ParkingLot::unpark`] is a hand-off: if the future that got it is dropped unpolled, it passes on to
 //!   the next in line. One by [`ParkingLot::unpark_all`] is an announcement, and ends with who heard it.
+//! * Who was moved finds in its old slot where it is now.
 
+mod broken;
 pub(crate) mod list;
 mod until;
 
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
 use crate::runtime;
+use crate::task::TaskId;
 use crate::waits::Waits;
+pub use broken::{Breaker, Broken};
 use list::{List, Place};
 use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// One waiting task. In line exactly as long as it is `Parked`.
+/// One waiting task. In line exactly as long as that is what it is.
 enum Parked {
-    Parked(Waker),
-    Released { pass_on: bool },
+    InLine(Waker),
+    Released {
+        pass_on: bool,
+    },
+    /// It waits there.
+    Moved(Rc<ParkingLot>, Place),
+    /// The lot was broken.
+    Broken,
 }
 
 /// A fair wait queue that tolerates cancellation. Source: trio's `ParkingLot`.
@@ -47,6 +60,8 @@ enum Parked {
 #[derive(Default)]
 pub struct ParkingLot {
     line: RefCell<List<Parked>>,
+    /// In whose name it was broken, each time.
+    broken_by: RefCell<Vec<TaskId>>,
 }
 
 impl ParkingLot {
@@ -67,20 +82,75 @@ impl ParkingLot {
     /// # Errors
     ///
     /// [`Cancelled`] if the scope around the call is cancelled.
+    ///
+    /// # Panics
+    ///
+    /// If the lot is broken, or is while it waits: a lot that may be is parked in by
+    /// [`park_unless_broken`](ParkingLot::park_unless_broken).
     pub async fn park(&self) -> Result<(), Cancelled> {
         self.park_for(Waits::ParkingLot).await
     }
 
     /// The same for an operation that stands on this.
     pub(crate) async fn park_for(&self, what: Waits) -> Result<(), Cancelled> {
-        let mut ticket = Ticket { lot: self, place: None };
+        match self.park_or_fail(what).await? {
+            Ok(()) => Ok(()),
+            Err(broken) => panic!("{broken}: park by `park_unless_broken` in a lot that may be"),
+        }
+    }
+
+    async fn park_or_fail(&self, what: Waits) -> Result<Result<(), Broken>, Cancelled> {
+        let mut ticket = Ticket { at: At::Here(self), place: None };
         let mut wait = Wait::on(what);
-        poll_fn(|cx| {
+        let released = poll_fn(|cx| {
+            if ticket.place.is_none() && self.is_broken() {
+                return wait.poll(cx, |_| Poll::Ready(Err(())));
+            }
             // In Line at Once. In a cancelled scope the ticket goes again before anybody else can see it.
-            ticket.place.get_or_insert_with(|| ticket.lot.join(cx.waker()));
+            ticket.place.get_or_insert_with(|| self.join(cx.waker()));
             wait.poll(cx, |cx| ticket.poll(cx.waker()))
         })
-        .await
+        .await?;
+        Ok(released.map_err(|()| ticket.at.lot().why_broken()))
+    }
+
+    /// Has the `n` oldest, or all if there are fewer, wait in `to` from now on, at the end of its line and in their order; says
+    /// how many. They do not wake, and a cancellation finds them there. In a lot that is broken they hear of that.
+    ///
+    /// # Panics
+    ///
+    /// If `to` is this very lot.
+    #[track_caller]
+    pub fn repark(&self, n: usize, to: &Rc<ParkingLot>) -> usize {
+        assert!(
+            !std::ptr::eq(self, Rc::as_ptr(to)),
+            "a lot cannot be moved into itself: its order would be another"
+        );
+        let mut line = self.line.borrow_mut();
+        let mut moved = 0;
+        while moved < n {
+            let Some(oldest) = line.take_first() else { break };
+            let Parked::InLine(waker) = std::mem::replace(oldest, Parked::Broken) else {
+                unreachable!("in line exactly as long as parked")
+            };
+            *oldest = Parked::Moved(Rc::clone(to), to.line.borrow_mut().push(Parked::InLine(waker)));
+            moved += 1;
+        }
+        drop(line);
+        if to.is_broken() {
+            to.break_all();
+        }
+        moved
+    }
+
+    /// As [`repark`](ParkingLot::repark), everybody.
+    ///
+    /// # Panics
+    ///
+    /// If `to` is this very lot.
+    #[track_caller]
+    pub fn repark_all(&self, to: &Rc<ParkingLot>) -> usize {
+        self.repark(usize::MAX, to)
     }
 
     /// Releases the `n` oldest, or all if there are fewer; says how many. Those who park meanwhile are not among them.
@@ -111,57 +181,90 @@ impl ParkingLot {
     fn join(&self, waker: &Waker) -> Place {
         // Cloned outside: a foreign waker may do anything.
         let waker = waker.clone();
-        self.line.borrow_mut().push(Parked::Parked(waker))
+        self.line.borrow_mut().push(Parked::InLine(waker))
     }
 
     fn release(&self, n: usize, pass_on: bool) -> usize {
+        self.release_as(n, || Parked::Released { pass_on })
+    }
+
+    /// Takes the `n` oldest out of line, leaves in each slot what it finds there, and wakes it.
+    fn release_as(&self, n: usize, mut found: impl FnMut() -> Parked) -> usize {
         // A foreign waker may run anything, a new `park` too: the count is taken before.
         let n = n.min(self.len());
         let mut released = 0;
         runtime::wake_each(std::iter::from_fn(|| {
+            let found = found();
             let mut line = self.line.borrow_mut();
             let oldest = if released < n { line.take_first()? } else { return None };
             released += 1;
-            match std::mem::replace(oldest, Parked::Released { pass_on }) {
-                Parked::Parked(waker) => Some(waker),
-                Parked::Released { .. } => unreachable!("in line exactly as long as parked"),
+            match std::mem::replace(oldest, found) {
+                Parked::InLine(waker) => Some(waker),
+                _ => unreachable!("in line exactly as long as parked"),
             }
         }));
         released
     }
 }
 
+/// Which lot a ticket is for.
+enum At<'a> {
+    Here(&'a ParkingLot),
+    /// It was moved.
+    There(Rc<ParkingLot>),
+}
+
+impl At<'_> {
+    fn lot(&self) -> &ParkingLot {
+        match self {
+            At::Here(lot) => lot,
+            At::There(lot) => lot,
+        }
+    }
+}
+
 /// A place in the queue.
 struct Ticket<'a> {
-    lot: &'a ParkingLot,
+    at: At<'a>,
     place: Option<Place>,
 }
 
 impl Ticket<'_> {
-    fn poll(&mut self, waker: &Waker) -> Poll<()> {
-        let mut line = self.lot.line.borrow_mut();
-        let place = self.place.as_ref().expect("In Line at Once");
-        let before = match line.get(place) {
-            Parked::Released { .. } => {
-                let place = self.place.take().expect("just looked at");
-                let _ = line.remove(place);
-                return Poll::Ready(());
+    /// `Err` if the lot was broken.
+    fn poll(&mut self, waker: &Waker) -> Poll<Result<(), ()>> {
+        loop {
+            let mut line = self.at.lot().line.borrow_mut();
+            let place = self.place.as_ref().expect("In Line at Once");
+            match line.get(place) {
+                Parked::InLine(w) if w.will_wake(waker) => return Poll::Pending,
+                Parked::InLine(w) => {
+                    let before = std::mem::replace(w, waker.clone());
+                    drop(line);
+                    drop(before);
+                    return Poll::Pending;
+                }
+                Parked::Released { .. } | Parked::Moved(..) | Parked::Broken => {}
             }
-            Parked::Parked(w) if w.will_wake(waker) => return Poll::Pending,
-            Parked::Parked(w) => std::mem::replace(w, waker.clone()),
-        };
-        drop(line);
-        drop(before);
-        Poll::Pending
+            let found = line.remove(self.place.take().expect("just looked at"));
+            drop(line);
+            match found {
+                Parked::Released { .. } => return Poll::Ready(Ok(())),
+                Parked::Broken => return Poll::Ready(Err(())),
+                Parked::Moved(lot, place) => (self.at, self.place) = (At::There(lot), Some(place)),
+                Parked::InLine(_) => unreachable!("just looked at"),
+            }
+        }
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let Some(place) = self.place.take() else { return };
-        let left = self.lot.line.borrow_mut().remove(place);
-        if let Parked::Released { pass_on: true } = left {
-            self.lot.unpark(1);
+        let left = self.at.lot().line.borrow_mut().remove(place);
+        match left {
+            Parked::Released { pass_on: true } => _ = self.at.lot().unpark(1),
+            Parked::Moved(lot, place) => drop(Ticket { at: At::There(lot), place: Some(place) }),
+            Parked::Released { pass_on: false } | Parked::Broken | Parked::InLine(_) => {}
         }
     }
 }

@@ -13,7 +13,7 @@
 //!   looked has used it up.
 
 use super::list::Place;
-use super::{ParkingLot, Ticket};
+use super::{At, ParkingLot, Ticket};
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
 use std::future::poll_fn;
@@ -38,7 +38,7 @@ impl Until {
         mut look: impl FnMut() -> Option<T>,
     ) -> Poll<Result<T, Cancelled>> {
         // If anything below panics, this leaves the line.
-        let mut ticket = Ticket { lot, place: self.place.take() };
+        let mut ticket = Ticket { at: At::Here(lot), place: self.place.take() };
         let polled = self.wait.poll(cx, |cx| {
             loop {
                 if let Some(found) = look() {
@@ -62,7 +62,7 @@ impl Until {
 
     /// Leaves the line, if it is in it.
     pub(crate) fn leave(&mut self, lot: &ParkingLot) {
-        drop(Ticket { lot, place: self.place.take() });
+        drop(Ticket { at: At::Here(lot), place: self.place.take() });
     }
 }
 
@@ -89,7 +89,7 @@ impl Ticket<'_> {
     /// Out of line, without passing anything on.
     fn use_up(&mut self) {
         if let Some(place) = self.place.take() {
-            let gone = self.lot.line.borrow_mut().remove(place);
+            let gone = self.at.lot().line.borrow_mut().remove(place);
             drop(gone);
         }
     }
