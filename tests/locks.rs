@@ -683,3 +683,25 @@ fn a_barrier_of_one_holds_nobody() {
         );
     });
 }
+
+/// A wake is a hint: who was notified and is polled while the lock is still another's waits on, in its place.
+#[test]
+fn a_notified_wait_that_is_polled_before_its_turn_waits_on() {
+    in_every_order(async || {
+        let lock = Lock::new(());
+        let condition = Condition::new(&lock);
+        let mut waiting = Box::pin(condition.wait(lock.try_lock().unwrap()));
+        assert!(poll_once(waiting.as_mut()).await.is_pending());
+        let guard = lock.try_lock().unwrap();
+        assert_eq!(condition.notify(&guard, 1), 1);
+        for _ in 0..3 {
+            assert!(poll_once(waiting.as_mut()).await.is_pending());
+        }
+        assert_eq!(lock.stats().waiting, 1);
+        drop(guard);
+        let (guard, r) = waiting.await;
+        assert!(r.is_ok());
+        drop(guard);
+        assert_eq!((lock.stats().locked, lock.stats().waiting), (false, 0));
+    });
+}

@@ -191,17 +191,21 @@ impl<T> Ticket<'_, '_, T> {
 
     /// Ready when the lock is its own.
     fn poll(&mut self, waker: &Waker) -> Poll<()> {
-        if let Stage::Here(place) = std::mem::replace(&mut self.stage, Stage::Outside) {
-            let own = waker.clone();
-            let mut line = self.condition.line.borrow_mut();
-            if let Waiting::Here(kept) = line.get(&place) {
-                let before = std::mem::replace(kept, own);
-                self.stage = Stage::Here(place);
-                drop(line);
-                drop(before);
-                return Poll::Pending;
+        match std::mem::replace(&mut self.stage, Stage::Outside) {
+            Stage::Here(place) => {
+                let own = waker.clone();
+                let mut line = self.condition.line.borrow_mut();
+                if let Waiting::Here(kept) = line.get(&place) {
+                    let before = std::mem::replace(kept, own);
+                    self.stage = Stage::Here(place);
+                    drop(line);
+                    drop(before);
+                    return Poll::Pending;
+                }
+                self.stage = for_lock(line.remove(place));
             }
-            self.stage = for_lock(line.remove(place));
+            // Polled before it is its turn: it keeps its place there.
+            for_lock => self.stage = for_lock,
         }
         self.poll_lock(waker)
     }
