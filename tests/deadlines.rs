@@ -18,8 +18,8 @@ use orders::in_every_order;
 use pleach_executor::sync::Event;
 use pleach_executor::testing::{jump, wait_until_idle};
 use pleach_executor::{
-    CancelScope, Instant, Reason, check, checkpoint, effective_deadline, fail_after, move_on_after, now,
-    sleep, sleep_forever, stats,
+    CancelScope, Instant, Reason, check, checkpoint, effective_deadline, fail_after, fail_at, move_on_after,
+    move_on_at, now, sleep, sleep_forever, stats,
 };
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -328,5 +328,77 @@ fn a_deadline_that_is_now_fails_the_first_checkpoint() {
         assert!(matches!(r, Ok(None)));
         let r: Result<(), Fault> = fail_after(Duration::ZERO, async |_| Ok(sleep(S).await?)).await;
         assert_eq!((shape(&r).as_str(), now()), ("TooSlow", start));
+    });
+}
+
+// ---- until a moment ----------------------------------------------------------------------------------------
+
+/// What is done before the moment comes out, whether as a value or an error; what is not is too slow, exactly then.
+#[test]
+fn a_moment_that_comes_first_is_too_slow() {
+    in_every_order(async || {
+        let (start, timers) = (now(), stats().timers);
+        let done = fail_at(start + 2 * S, async |_| {
+            sleep(S).await?;
+            Ok::<_, Fault>(7)
+        });
+        assert!(matches!(done.await, Ok(7)));
+        let failed: Result<(), Fault> = fail_at(start + 3 * S, async |_| {
+            // Its own error wins over the moment that has come meanwhile.
+            let _cut_off = sleep_forever().await;
+            Err(Fault::Named("E"))
+        })
+        .await;
+        assert_eq!((shape(&failed).as_str(), now()), ("E", start + 3 * S));
+        let cut_off: Result<(), Fault> = fail_at(start + 4 * S, async |s| {
+            assert_eq!(s.deadline_at(), Some(start + 4 * S));
+            sleep_forever().await?;
+            Ok(())
+        })
+        .await;
+        assert_eq!((shape(&cut_off).as_str(), now()), ("TooSlow", start + 4 * S));
+        assert_eq!(stats().timers, timers);
+    });
+}
+
+/// A moment is shared exactly: who comes when it has passed is cut off at its first checkpoint, at no later time.
+#[test]
+fn a_moment_that_has_passed_cuts_off_at_the_first_checkpoint() {
+    in_every_order(async || {
+        let (at, reached) = (now() + S, Cell::new(0));
+        for _ in 0..2 {
+            let late: Result<(), Fault> = fail_at(at, async |_| {
+                reached.set(reached.get() + 1);
+                sleep(YEAR).await?;
+                Ok(())
+            })
+            .await;
+            assert_eq!((shape(&late).as_str(), now()), ("TooSlow", at));
+        }
+        assert_eq!(reached.get(), 2, "the body begins all the same");
+        let moved_on: Result<Option<()>, Fault> = move_on_at(at, async |_| Ok(checkpoint().await?)).await;
+        assert!(matches!(moved_on, Ok(None)));
+        let no_checkpoint: Result<u8, Fault> = fail_at(at, async |_| Ok(7)).await;
+        assert!(matches!(no_checkpoint, Ok(7)), "nothing was cut off");
+    });
+}
+
+/// The end of a scope around it is not its moment: that cancellation goes on to where it belongs.
+#[test]
+fn a_cancellation_from_outside_is_not_too_slow() {
+    in_every_order(async || {
+        let r: Result<Option<()>, Fault> = CancelScope::new()
+            .run(async |outer| {
+                outer.cancel();
+                let inner: Result<(), Fault> = fail_at(now() + S, async |_| {
+                    sleep_forever().await?;
+                    Ok(())
+                })
+                .await;
+                assert_eq!(shape(&inner), "Cancelled");
+                inner
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
     });
 }

@@ -20,8 +20,12 @@ mod channels;
 mod futures;
 #[path = "drops/leaked.rs"]
 mod leaked;
+#[path = "drops/locks.rs"]
+mod locks;
 #[path = "drops/nurseries.rs"]
 mod nurseries;
+#[path = "drops/receivers.rs"]
+mod receivers;
 
 use by_hand::poll_once;
 use fault::{Fault, Run};
