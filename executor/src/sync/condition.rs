@@ -72,7 +72,8 @@ impl<'l, T> Condition<'l, T> {
     /// # Cancellation
     ///
     /// A checkpoint always. Cancelled, it takes the lock again all the same, uncancellable, so that the guard comes back with
-    /// the error. If it is dropped, the lock is given up, and a notification that had reached it is lost.
+    /// the error. If it is dropped, the lock is given up. Either way a notification that had reached it is used up: a wait is
+    /// for something that the lock guards, and whoever changes that notifies again.
     ///
     /// # Errors
     ///

@@ -136,7 +136,8 @@ impl Semaphore {
 
     fn give_back(&self) {
         if !self.turns.hand_on() {
-            self.left.set(self.left.get() + 1);
+            // One that was made up for by `add` meanwhile is one too many.
+            self.left.set(self.most.min(self.left.get() + 1));
         }
     }
 }
