@@ -18,12 +18,15 @@ pub(super) enum Verdict {
     Fail,
 }
 
-/// What `error` means. The network's errors are a new connection's that `accept` gives on ("Error handling" in
-/// `accept(2)`: to be treated like EAGAIN); EPERM is a firewall's.
+/// What `error` means. The network's errors are a new connection's that `accept` gives on ("Error handling" and "Errors" in
+/// `accept(2)`: to be treated like EAGAIN); EPERM is a firewall's. A reset and a timeout are of one connection too: a peer
+/// must not be able to end the listener of everybody else.
 pub(super) fn verdict(error: &io::Error) -> Verdict {
     match error.raw_os_error() {
         Some(
             libc::ECONNABORTED
+            | libc::ECONNRESET
+            | libc::ETIMEDOUT
             | libc::EPERM
             | libc::ENETDOWN
             | libc::EPROTO
@@ -32,7 +35,10 @@ pub(super) fn verdict(error: &io::Error) -> Verdict {
             | libc::ENONET
             | libc::EHOSTUNREACH
             | libc::EOPNOTSUPP
-            | libc::ENETUNREACH,
+            | libc::ENETUNREACH
+            | libc::ENOSR
+            | libc::ESOCKTNOSUPPORT
+            | libc::EPROTONOSUPPORT,
         ) => Verdict::Next,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC) => Verdict::Pause,
         _ => Verdict::Fail,
@@ -48,6 +54,11 @@ mod tests {
         let of = |errno| verdict(&io::Error::from_raw_os_error(errno));
         assert_eq!(of(libc::ECONNABORTED), Verdict::Next);
         assert_eq!(of(libc::ENETUNREACH), Verdict::Next);
+        assert_eq!(of(libc::ECONNRESET), Verdict::Next);
+        assert_eq!(of(libc::ETIMEDOUT), Verdict::Next);
+        assert_eq!(of(libc::ENOSR), Verdict::Next);
+        assert_eq!(of(libc::ESOCKTNOSUPPORT), Verdict::Next);
+        assert_eq!(of(libc::EPROTONOSUPPORT), Verdict::Next);
         assert_eq!(of(libc::EMFILE), Verdict::Pause);
         assert_eq!(of(libc::ENOMEM), Verdict::Pause);
         assert_eq!(of(libc::EBADF), Verdict::Fail);
