@@ -7,8 +7,8 @@
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{dup2_stdin, dup2_stdout};
 use pleach::test_main;
-use pleach_executor::io::{BufReader, Fault, PipeReader, PipeWriter, pipe, stdin, stdout};
-use pleach_executor::{In, checkpoint, run, sleep};
+use pleach_executor::io::{BufReader, Fault, PipeReader, PipeWriter, WriteBytes, pipe, stdin, stdout};
+use pleach_executor::{CancelScope, In, checkpoint, run, sleep};
 use std::cell::Cell;
 use std::fs::File;
 use std::future::Future;
@@ -23,6 +23,7 @@ test_main!(
     a_pipe_that_nobody_reads_is_broken,
     a_pipe_has_one_reader_and_one_writer,
     closing_is_ours_and_waits_for_nobody,
+    a_write_that_is_refused_is_a_checkpoint,
     a_child_process_is_talked_to,
     standard_input_is_read_without_holding_the_thread,
     standard_output_is_written_without_holding_the_thread,
@@ -139,6 +140,32 @@ fn closing_is_ours_and_waits_for_nobody() {
             Ok(())
         })
         .await
+    });
+}
+
+/// What an ended writer says where nothing is cancelled, and where something is.
+async fn refusals(writer: &impl WriteBytes) -> io::Result<(Fault, Fault)> {
+    writer.send_eof()?;
+    let closed = Fault::of(&writer.write(b"x").await.unwrap_err());
+    let cancelled = Cell::new(None);
+    let ended: io::Result<Option<()>> = CancelScope::new()
+        .run(async |s| {
+            s.cancel();
+            let e = writer.write(b"x").await.unwrap_err();
+            cancelled.set(Some(Fault::of(&e)));
+            Err(e)
+        })
+        .await;
+    ended?;
+    Ok((closed, cancelled.get().expect("it was asked")))
+}
+
+fn a_write_that_is_refused_is_a_checkpoint() {
+    guarded(async {
+        let (_reader, writer) = pipe()?;
+        assert_eq!(refusals(&writer).await?, (Fault::Closed, Fault::Cancelled));
+        assert_eq!(refusals(&stdout()?).await?, (Fault::Closed, Fault::Cancelled));
+        Ok(())
     });
 }
 

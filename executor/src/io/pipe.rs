@@ -7,14 +7,17 @@
 //! Rules: as [`crate::net::Stream`]: `&self`, one owner for each direction, nothing blocks.
 
 use super::{ReadBytes, WriteBytes};
+use crate::checkpoint::cancellable;
 use crate::fd::{AsyncFd, ReadyError};
 use crate::reactor::Direction;
 use crate::sys;
+use crate::waits::Waits;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::task::Poll;
 
 /// The end of a pipe that is read from.
 #[derive(Debug)]
@@ -142,9 +145,13 @@ impl PipeWriter {
         Ok(PipeWriter { fd: RefCell::new(Some(Rc::new(AsyncFd::sole(pipe.into())?))) })
     }
 
-    /// The descriptor, if it is not closed.
-    fn open(&self) -> io::Result<Rc<AsyncFd<io::PipeWriter>>> {
-        self.fd.borrow().clone().ok_or_else(|| ReadyError::Closed.into())
+    /// The descriptor, if it is not closed. A refusal is a checkpoint as well: a loop over it can be cancelled.
+    async fn open(&self) -> io::Result<Rc<AsyncFd<io::PipeWriter>>> {
+        let fd = self.fd.borrow().clone();
+        if fd.is_none() {
+            cancellable(Waits::Other, |_| Poll::Ready(())).await?;
+        }
+        fd.ok_or_else(|| ReadyError::Closed.into())
     }
 
     /// Writes as much as there is room for, at least one byte unless `bytes` is empty; says how much.
@@ -163,7 +170,7 @@ impl PipeWriter {
     ///
     /// If it belongs to another run.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let fd = self.open()?;
+        let fd = self.open().await?;
         fd.io_unless(bytes.is_empty(), Direction::Write, |pipe| write(&fd, pipe, bytes)).await
     }
 
@@ -200,7 +207,7 @@ impl PipeWriter {
     ///
     /// If `done` is beyond the end of `bytes`; if it belongs to another run.
     pub async fn write_all_counting(&self, bytes: &[u8], done: &mut usize) -> io::Result<()> {
-        let fd = self.open()?;
+        let fd = self.open().await?;
         fd.io_unless(bytes[*done..].is_empty(), Direction::Write, |pipe| {
             *done += write(&fd, pipe, &bytes[*done..])?;
             if *done < bytes.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
@@ -229,7 +236,8 @@ impl PipeWriter {
 
     /// Ends every wait, now and from now on: see [`AsyncFd::end_waits`].
     pub fn end_waits(&self) {
-        if let Ok(fd) = self.open() {
+        let fd = self.fd.borrow().clone();
+        if let Some(fd) = fd {
             fd.end_waits();
         }
     }

@@ -79,7 +79,8 @@ impl<H: AsFd + IsTerminal> Standard<H> {
 
     async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.ended.get() {
-            return Err(ReadyError::Closed.into());
+            // A checkpoint as well: a loop over refusals can be cancelled.
+            return ready(|| Err(ReadyError::Closed.into())).await;
         }
         let nothing = bytes.is_empty();
         let (write, all) = (Direction::Write, Patience::AsItIs);
