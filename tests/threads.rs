@@ -612,6 +612,10 @@ fn a_host_is_resolved_or_says_what_is_wrong() {
         assert!(here.iter().all(|a| a.ip().is_loopback() && a.port() == 7) && !here.is_empty());
         assert_eq!(resolve("::1", 8).await.unwrap(), ["[::1]:8".parse().unwrap()]);
         assert!(resolve("no host has this name", 9).await.is_err());
+        // What a worker answers is never there at the first poll.
+        for address in ["127.0.0.1", "::1"] {
+            assert!(poll_once(pin!(resolve(address, 8))).await.is_ready(), "{address} needs no worker");
+        }
         let r: Result<Option<()>, io::Error> = CancelScope::new()
             .run(async |s| {
                 let mut asked = pin!(resolve("localhost", 7));
@@ -621,5 +625,12 @@ fn a_host_is_resolved_or_says_what_is_wrong() {
             })
             .await;
         assert!(r.is_ok(), "cancelled, or answered before that: {r:?}");
+        let r: Result<Option<()>, io::Error> = CancelScope::new()
+            .run(async |s| {
+                s.cancel();
+                resolve("::1", 8).await.map(|_| ())
+            })
+            .await;
+        assert!(matches!(r, Ok(None)), "an address is a checkpoint too: {r:?}");
     });
 }

@@ -65,8 +65,8 @@ impl TcpStream {
         connect_first(addresses, ATTEMPT_DELAY, TcpStream::connect).await
     }
 
-    /// Connects to whichever address of `host` answers first. A name is resolved on a worker thread, see
-    /// [`resolve`](crate::threads::resolve).
+    /// Connects to whichever address of `host` answers first. A name is resolved on a worker thread, an address in
+    /// text needs none: see [`resolve`](crate::threads::resolve).
     ///
     /// # Cancellation
     ///

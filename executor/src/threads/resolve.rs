@@ -1,10 +1,19 @@
 //! Names of hosts to addresses, by the system's resolver, on a worker thread: it blocks.
+//!
+//! ```text
+//!   host ─┬─ an address in text ─► itself, at once
+//!         └─ a name ─► a worker ─ getaddrinfo ─► addresses
+//! ```
 
 use super::ToThread;
+use crate::checkpoint::cancellable;
+use crate::waits::Waits;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::task::Poll;
 
-/// The addresses of `host`, each with `port`, in the system's order of preference. An address in text is its own.
+/// The addresses of `host`, each with `port`, in the system's order of preference. An address in text is
+/// its own, and needs no thread.
 ///
 /// # Cancellation
 ///
@@ -25,6 +34,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 /// assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
 /// ```
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        cancellable(Waits::Other, |_| Poll::Ready(())).await?;
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
     let asked = host.to_owned();
     let ask = move || Ok((asked.as_str(), port).to_socket_addrs()?.collect::<Vec<_>>());
     let call = ToThread::new().name("resolve").abandonable().run(move |_host| ask());
