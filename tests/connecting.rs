@@ -137,3 +137,28 @@ fn the_first_real_address_that_listens_is_connected_to() {
     }));
     assert!(r.unwrap().is_some(), "it hangs");
 }
+
+/// The same where the first says nothing at all: its queue is full, and it drops what asks to connect.
+#[test]
+fn a_real_address_that_is_silent_holds_up_nobody() {
+    let r = run(In::<io::Error>::move_on_after(Duration::from_secs(30), async |_| {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let full = TcpListener::bind_with_backlog(any, 0)?;
+        let silent = full.local_addr()?;
+        let mut waiting = Vec::new();
+        while let Some(client) =
+            In::<io::Error>::move_on_after(500 * MS, async |_| TcpStream::connect(silent).await).await?
+        {
+            waiting.push(client);
+            assert!(waiting.len() < 8, "a queue without room takes no more");
+        }
+        let listener = TcpListener::bind(any)?;
+        let there = listener.local_addr()?;
+        let start = now();
+        let stream = TcpStream::connect_any(&[silent, there]).await?;
+        assert_eq!(stream.peer_addr()?, there);
+        assert!(now() - start >= ATTEMPT_DELAY, "the first had its time");
+        Ok(())
+    }));
+    assert!(r.unwrap().is_some(), "it hangs");
+}
