@@ -22,8 +22,10 @@ pleach::test_main!(
     a_call_that_is_not_polled_holds_nobody_back,
     a_cancel_gets_past_calls_that_are_not_polled,
     every_dropped_call_is_stopped_however_late_it_is_heard,
+    a_cancel_gets_past_the_cancels_of_dropped_calls,
     a_dropped_call_counts_until_the_actor_has_ended_it,
     a_call_that_was_dropped_before_it_was_sent_was_never_made,
+    a_portal_without_dialogs_says_so,
 );
 
 const BLOCK: Endpoint<(), ()> = Endpoint::new("block");
@@ -195,6 +197,31 @@ fn every_dropped_call_is_stopped_however_late_it_is_heard() {
     });
 }
 
+fn a_cancel_gets_past_the_cancels_of_dropped_calls() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let still = Still::begin(an, narrow().frame(64 << 10), backend).await?;
+            let portal = still.portal.clone();
+            let mut calls: Vec<_> = (0..12_000).map(|_| Box::pin(portal.call(WAIT, ()))).collect();
+            for call in &mut calls {
+                poll_once(call).await;
+            }
+            drop(calls);
+            let fired = stats().timers_fired;
+            portal.cancel();
+            pleach::checkpoint().await?;
+            pleach::checkpoint().await?;
+            let Still { mut byte, block, .. } = still;
+            byte.write_all(b"x")?;
+            portal.ended().await?;
+            drop(block);
+            assert_eq!(stats().timers_fired, fired, "no rung of the ladder");
+            Ok(())
+        })
+        .await
+    });
+}
+
 fn a_dropped_call_counts_until_the_actor_has_ended_it() {
     on_each(async |backend| {
         actors(async |an| {
@@ -207,6 +234,19 @@ fn a_dropped_call_counts_until_the_actor_has_ended_it() {
             assert!(e.message().contains("2 calls") && e.message().contains("wait for some of them"), "{e}");
             still.end().await?;
             assert_eq!(portal.call(DOUBLE, 3).await?, 6);
+            an.cancel();
+            Ok(())
+        })
+        .await
+    });
+}
+
+fn a_portal_without_dialogs_says_so() {
+    on_each(async |backend| {
+        actors(async |an| {
+            let start = Start::new("silent").backend(backend).config(narrow().dialogs(0));
+            let e = an.spawn(start).await?.call(DOUBLE, 1).await.expect_err("there may be none");
+            assert!(e.message().contains("`Config::dialogs(0)`"), "{e}");
             an.cancel();
             Ok(())
         })

@@ -359,6 +359,11 @@ impl<T> ActorHandle<T> {
     }
 
     /// Cancels this actor alone, and all below it. Its end is then no failure.
+    ///
+    /// # Panics
+    ///
+    /// In another run than its own.
+    #[track_caller]
     pub fn cancel(&self) {
         if self.fresh().is_ok() {
             self.scope.cancel();

@@ -96,6 +96,10 @@ impl Portal {
     }
 
     async fn ask(&self, endpoint: &str, args: Vec<u8>) -> Result<Vec<u8>, Error> {
+        if self.line.limits.dialogs == 0 {
+            let text = format!("{} may not be called: it was started with `Config::dialogs(0)`", self.id);
+            return Err(Error::of(ErrorKind::Protocol, text));
+        }
         if self.line.open_calls() >= self.line.limits.dialogs as usize {
             let text =
                 format!("{} calls to {} are open: wait for some of them", self.line.open_calls(), self.id);
@@ -129,6 +133,11 @@ impl Portal {
     }
 
     /// Cancels the actor, and all below it. Its end is then no failure; its calls end with `Gone`.
+    ///
+    /// # Panics
+    ///
+    /// In another run than its own.
+    #[track_caller]
     pub fn cancel(&self) {
         self.handle.cancel();
     }

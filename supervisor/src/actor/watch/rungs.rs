@@ -99,7 +99,8 @@ impl Watch {
         if self.link != Link::Open {
             return self.lose_link();
         }
-        // Refused means that the child's end is closed: the receiving side finds that out, after what it has sent.
+        // There is room for it, because `Line::say` leaves some. Refused means that the child's end is closed: the receiving
+        // side finds that out, after what it has sent.
         let _ = self.line.channel.try_send_now(&cancel);
         self.let_go_on();
     }
