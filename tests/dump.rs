@@ -272,6 +272,34 @@ fn a_name_goes_with_its_task() {
     name_task("nobody");
 }
 
+/// The end of one named task does not keep the name of another for whoever gets that one's number.
+#[test]
+fn every_name_goes_with_its_own_task() {
+    run_virtual(async {
+        let r = Run::nursery(async |n| {
+            for steps in 1..=2 {
+                n.spawn(async move {
+                    name_task("a worker");
+                    for _ in 0..steps {
+                        yield_now().await;
+                    }
+                    Ok(())
+                });
+            }
+            wait_until_idle().await?;
+            assert_eq!(task_tree().tasks().count(), 1, "both have ended");
+            n.spawn(for_ever());
+            n.spawn(for_ever());
+            let tree = task_tree();
+            assert!(tree.tasks().all(|t| tree.name(t.id).is_none()), "{tree:#}");
+            n.cancel();
+            Ok(())
+        })
+        .await;
+        assert_eq!(shape(&r), "ok");
+    });
+}
+
 /// The whole picture, line by line.
 #[test]
 fn the_dump_shows_everything() {

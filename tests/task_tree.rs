@@ -12,6 +12,7 @@ mod fault;
 mod orders;
 
 use fault::{Fault, Run, shape};
+use futures_util::future::join;
 use orders::in_every_order;
 use pleach_executor::low_level::spawn_system;
 use pleach_executor::testing::{run_virtual, wait_until_idle};
@@ -199,6 +200,36 @@ fn a_child_that_starts_belongs_to_its_starter_until_it_is_ready() {
             let child = started.await?;
             assert!(ids(task_tree().children(target)).contains(&child));
             n.cancel();
+            Ok(())
+        })
+        .await;
+        assert_eq!(shape(&r), "ok");
+    });
+}
+
+/// The end of one start that failed does not keep the mark of another for whoever gets that one's number.
+#[test]
+fn every_start_that_fails_takes_its_own_mark_along() {
+    run_virtual(async {
+        let r = Run::nursery(async |n| {
+            let failing = |steps: u32| {
+                n.start(async move |_ready: Started<()>| {
+                    for _ in 0..steps {
+                        checkpoint().await?;
+                    }
+                    Err(Fault::Named("E"))
+                })
+            };
+            let (short, long) = join(failing(1), failing(2)).await;
+            assert_eq!((shape(&short), shape(&long)), ("E".into(), "E".into()));
+            while task_tree().tasks().count() > 1 {
+                checkpoint().await?;
+            }
+            n.spawn(async { Ok(()) });
+            n.spawn(async { Ok(()) });
+            let tree = task_tree();
+            let of = tree.tasks().filter(|t| t.id != me()).map(|t| t.owner).collect::<Vec<_>>();
+            assert_eq!(of, [Owner::InNursery(n.id()); 2], "{tree}");
             Ok(())
         })
         .await;

@@ -201,8 +201,7 @@ fn pick(rt: &Runtime, len: usize) -> usize {
 
 fn poll_flat(rt: &Runtime, tasks: &Tasks<'_>, due: Due, mut task: Flat) {
     let word = due.word;
-    let polled =
-        catch_unwind(AssertUnwindSafe(|| tasks.poll_as(due, rt.root(), |cx| task.as_mut().poll(cx))));
+    let polled = catch_unwind(AssertUnwindSafe(|| tasks.poll_task(due, rt.root(), task.as_mut())));
     let gone = match polled {
         Ok(Poll::Pending) => rt.sched.borrow_mut().put_back(word, task),
         Ok(Poll::Ready(())) => {

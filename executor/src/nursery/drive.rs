@@ -96,7 +96,7 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
         let scope = own.unwrap_or_else(|| self.core.kids());
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let _outside = rt.out_of_locals();
-            tasks.poll_as(due, scope, |cx| child.as_mut().poll(cx))
+            tasks.poll_task(due, scope, child.as_mut())
         }));
         let outcome = match polled {
             Ok(Poll::Pending) => return self.slots.borrow_mut().put_back(slot, child),

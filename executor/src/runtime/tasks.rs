@@ -16,8 +16,10 @@ use crate::task::TaskId;
 use crate::task::raw;
 use crate::task::sched::{Cause, Due, Flat, HubIndex};
 use crate::task::word::Word;
+use std::future::Future;
 use std::panic::Location;
-use std::task::{Context, Waker};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 impl Runtime {
     /// Wakes every one of them (All Are Woken).
@@ -149,21 +151,39 @@ pub(crate) struct Tasks<'rt> {
 impl Tasks<'_> {
     /// Polls as the task that is due, in `scope`, with a full budget. It stays the current one until the next is, or
     /// `back`.
-    pub(crate) fn poll_as<R>(
+    pub(crate) fn poll_as<R>(&self, due: Due, scope: ScopeId, poll: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        self.begin(due, scope);
+        let waker = raw::waker_of(due.word);
+        let _told = if self.rt.is_watched() { Some(self.rt.tell_step(TaskId(due.word))) } else { None };
+        poll(&mut Context::from_waker(&waker))
+    }
+
+    /// The same for a task that is behind a pointer: two calls of it cost nothing, and the one that nobody watches has no
+    /// end to tell of.
+    pub(crate) fn poll_task<R>(
         &self,
-        Due { word, cause }: Due,
+        due: Due,
         scope: ScopeId,
-        poll: impl FnOnce(&mut Context<'_>) -> R,
-    ) -> R {
+        task: Pin<&mut (dyn Future<Output = R> + '_)>,
+    ) -> Poll<R> {
+        self.begin(due, scope);
+        let waker = raw::waker_of(due.word);
+        let mut cx = Context::from_waker(&waker);
+        if self.rt.is_watched() {
+            let _told = self.rt.tell_step(TaskId(due.word));
+            return task.poll(&mut cx);
+        }
+        task.poll(&mut cx)
+    }
+
+    #[inline]
+    fn begin(&self, Due { word, cause }: Due, scope: ScopeId) {
         let rt = self.rt;
         rt.task.set(Some(TaskId(word)));
         rt.cause.set(cause);
         rt.scope.set(scope);
         rt.budget.set(BUDGET);
         rt.count_poll();
-        let waker = raw::waker_of(word);
-        let _told = if rt.is_watched() { Some(rt.tell_step(TaskId(word))) } else { None };
-        poll(&mut Context::from_waker(&waker))
     }
 
     /// The next who is ready in a nursery that is being polled. In `again` everybody who was ready when the poll began has

@@ -93,6 +93,9 @@ pub(crate) struct Sched {
     executor: u16,
     /// Is everything that happens to be written down?
     watched: bool,
+    /// Is anything known of single tasks beside their nodes: a log, names, starters? One flag, because every end of a task
+    /// looks at it; the last end that had something to forget lowers it.
+    besides: bool,
     log: Vec<Happened>,
     nodes: Nodes,
     hubs: Vec<Hub>,
@@ -117,6 +120,7 @@ impl Sched {
         Sched {
             executor: 0,
             watched: false,
+            besides: false,
             log: Vec::new(),
             nodes: Nodes::new(),
             hubs: Vec::new(),
@@ -144,9 +148,6 @@ impl Sched {
 
     fn insert(&mut self, hub: HubIndex, body: Body) -> Word {
         let index = self.nodes.insert(hub, body);
-        if self.watched {
-            self.note(index, Happened::Spawned);
-        }
         self.nodes.word(self.executor, index)
     }
 
@@ -155,6 +156,7 @@ impl Sched {
     /// From now on everything that happens is written down, or nothing.
     pub(crate) fn watch(&mut self, on: bool) {
         self.watched = on;
+        self.besides |= on;
         if !on {
             self.log = Vec::new();
         }
@@ -174,7 +176,11 @@ impl Sched {
     }
 
     pub(crate) fn insert_main(&mut self) -> Word {
-        self.insert(NO_HUB, Body::Main)
+        let main = self.insert(NO_HUB, Body::Main);
+        if self.watched {
+            self.note(main.index(), Happened::Spawned);
+        }
+        main
     }
 
     /// A place for a flat task of a nursery, or of nobody; `fill_flat` puts it there: so nothing of a user is dropped in
@@ -225,6 +231,7 @@ impl Sched {
         n.body = Body::Flat { task, owner };
         let _fresh = n.queue(Cause::Any);
         if self.watched {
+            self.note(word.index(), Happened::Spawned);
             self.note(word.index(), Happened::Scheduled);
         }
         self.listed += 1;
@@ -255,14 +262,21 @@ impl Sched {
     }
 
     fn end(&mut self, index: u32) {
+        if self.besides {
+            self.forget(index);
+        }
+        self.nodes.free(index);
+    }
+
+    /// What is known of a task beside its node goes with it.
+    #[cold]
+    fn forget(&mut self, index: u32) {
         if self.watched {
             self.note(index, Happened::Exited);
         }
-        self.nodes.free(index);
-        if !self.starters.is_empty() || !self.names.is_empty() {
-            let _ = self.starters.remove(&index);
-            let _ = self.names.remove(&index);
-        }
+        let _ = self.starters.remove(&index);
+        let _ = self.names.remove(&index);
+        self.besides = self.watched || !self.starters.is_empty() || !self.names.is_empty();
     }
 
     /// The poll of a flat task returned "pending". Gives the task back if it was doomed meanwhile.
@@ -316,6 +330,7 @@ impl Sched {
     /// A child is its starter's until it is ready.
     pub(crate) fn set_starter(&mut self, word: Word, starter: Option<TaskId>) {
         self.starters.insert(word.index(), starter);
+        self.besides = true;
     }
 
     /// It is the nursery's.
@@ -366,6 +381,7 @@ impl Sched {
     pub(crate) fn set_name(&mut self, task: TaskId, name: Rc<str>) {
         if self.node(task.0).is_some() {
             let _before = self.names.insert(task.0.index(), name);
+            self.besides = true;
         }
     }
 
