@@ -18,7 +18,7 @@ mod parts;
 mod seat;
 
 use loom::cell::UnsafeCell;
-use loom::sync::Notify;
+use loom::sync::mpsc;
 use loom::thread;
 use seat::Seat;
 use std::sync::Arc;
@@ -28,9 +28,10 @@ use std::sync::Arc;
 fn work_is_done_once_or_kept_while_a_worker_leaves() {
     loom::model(|| {
         let seat = Arc::new(Seat::new());
-        let (given, memory) = (Arc::new(Notify::new()), Arc::new(UnsafeCell::new(0)));
+        let memory = Arc::new(UnsafeCell::new(0));
+        let (given, works) = mpsc::channel();
         let worker = {
-            let (seat, given, memory) = (Arc::clone(&seat), Arc::clone(&given), Arc::clone(&memory));
+            let (seat, memory) = (Arc::clone(&seat), Arc::clone(&memory));
             thread::spawn(move || {
                 let mut done = 0;
                 loop {
@@ -40,14 +41,14 @@ fn work_is_done_once_or_kept_while_a_worker_leaves() {
                     if seat.claim() {
                         return done;
                     }
-                    given.wait();
+                    works.recv().unwrap();
                 }
             })
         };
         let gave = seat.claim();
         if gave {
             memory.with_mut(|_| ());
-            given.notify();
+            given.send(()).unwrap();
         }
         assert_eq!(worker.join().unwrap(), 1 + u32::from(gave));
         assert!(seat.is_taken(), "it has left");
