@@ -4,42 +4,22 @@
 //!   UdpSocket ─ send_to │ recv_from │ connect: send │ recv          UnixDatagram ─ the same, and fds
 //! ```
 
+#[path = "support/guarded.rs"]
+mod guarded;
+#[path = "support/sockets.rs"]
+mod sockets;
+
+use guarded::guarded;
 use pleach_executor::io::Fault;
 use pleach_executor::net::{UdpSocket, UnixDatagram};
-use pleach_executor::{In, checkpoint, run};
+use pleach_executor::{In, checkpoint};
+use sockets::{Name, any};
 use std::cell::Cell;
-use std::future::Future;
 use std::io::{self, Read, Seek, Write};
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::time::Duration;
 
 type Run = In<io::Error>;
-
-fn guarded(test: impl Future<Output = io::Result<()>>) {
-    let ended = run(Run::move_on_after(Duration::from_secs(30), async |_| test.await));
-    assert!(ended.expect("no operation fails").is_some(), "it hangs");
-}
-
-fn any() -> SocketAddr {
-    "127.0.0.1:0".parse().expect("an address")
-}
-
-/// A name for a socket, which is gone with this.
-struct Name(PathBuf);
-
-impl Name {
-    fn new(name: &str) -> Self {
-        Name(std::env::temp_dir().join(format!("pleach-{}-{name}", std::process::id())))
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 /// Case X41. A port of its own, addresses in both directions, and the system's errors for an address that is taken.
 #[test]

@@ -5,41 +5,22 @@
 //!   clients ─► Listener::serve ─► children of a nursery          AcceptStats: accepted, aborted, exhausted
 //! ```
 
+#[path = "support/guarded.rs"]
+mod guarded;
+#[path = "support/sockets.rs"]
+mod sockets;
+
+use guarded::guarded;
 use pleach_executor::io::Fault;
 use pleach_executor::net::{Listener, TcpListener, TcpStream, UnixListener, UnixStream};
-use pleach_executor::{In, checkpoint, run, sleep_forever};
+use pleach_executor::{In, checkpoint, sleep_forever};
+use sockets::{Name, any};
 use std::cell::Cell;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 type Run = In<io::Error>;
-
-fn guarded(test: impl Future<Output = io::Result<()>>) {
-    let ended = run(Run::move_on_after(Duration::from_secs(30), async |_| test.await));
-    assert!(ended.expect("no operation fails").is_some(), "it hangs");
-}
-
-fn any() -> SocketAddr {
-    "127.0.0.1:0".parse().expect("an address")
-}
-
-/// A name for a socket, which is gone with this.
-struct Name(PathBuf);
-
-impl Name {
-    fn new(name: &str) -> Self {
-        Name(std::env::temp_dir().join(format!("pleach-{}-{name}", std::process::id())))
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 #[test]
 fn every_connection_gets_a_handler_in_the_nursery() {

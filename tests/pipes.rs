@@ -4,14 +4,17 @@
 //!   pipe() ─► PipeReader, PipeWriter          0, 1, 2 ─► stdin, stdout, stderr      each case in a process of its own
 //! ```
 
+#[path = "support/guarded.rs"]
+mod guarded;
+
+use guarded::guarded;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{dup2_stdin, dup2_stdout};
 use pleach::test_main;
 use pleach_executor::io::{BufReader, Fault, PipeReader, PipeWriter, WriteBytes, pipe, stdin, stdout};
-use pleach_executor::{CancelScope, In, checkpoint, run, sleep};
+use pleach_executor::{CancelScope, In, checkpoint, sleep};
 use std::cell::Cell;
 use std::fs::File;
-use std::future::Future;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -32,11 +35,6 @@ test_main!(
 );
 
 type Run = In<io::Error>;
-
-fn guarded(test: impl Future<Output = io::Result<()>>) {
-    let ended = run(Run::move_on_after(Duration::from_secs(30), async |_| test.await));
-    assert!(ended.expect("no operation fails").is_some(), "it hangs");
-}
 
 fn bytes_go_through_a_pipe_and_then_the_end() {
     guarded(async {

@@ -5,6 +5,10 @@
 //!   a ═══ Stream<TcpStream> │ Stream<UnixStream> ═══ b          every case on both
 //! ```
 
+#[path = "support/guarded.rs"]
+mod guarded;
+
+use guarded::guarded;
 use pleach_executor::io::{Fault, ReadBytes, WriteBytes, split};
 use pleach_executor::net::{TcpListener, TcpStream, UnixStream};
 use pleach_executor::testing::wait_until_idle;
@@ -18,12 +22,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 type Run = In<io::Error>;
-
-/// Runs it; what hangs fails.
-fn guarded(test: impl Future<Output = io::Result<()>>) {
-    let ended = run(Run::move_on_after(Duration::from_secs(30), async |_| test.await));
-    assert!(ended.expect("no operation fails").is_some(), "it hangs");
-}
 
 async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind("127.0.0.1:0".parse().expect("an address"))?;
