@@ -65,6 +65,15 @@ impl Contender for Static {
         .await;
         joined.expect("no child fails");
     }
+
+    async fn boxed_group(children: impl Iterator<Item = Boxed<Result>>) {
+        let joined: Result = nursery(async |n| {
+            children.for_each(|child| n.spawn_static_boxed(child));
+            Ok(())
+        })
+        .await;
+        joined.expect("no child fails");
+    }
 }
 
 macro_rules! ours {
@@ -184,7 +193,7 @@ pub(crate) fn cancel_static(waiters: u64) -> Duration {
     run(async {
         let mut start = None;
         let joined: Result = nursery(async |n| {
-            (0..waiters).for_each(|i| n.spawn_static(boxed_waiter(i)));
+            (0..waiters).for_each(|i| n.spawn_static_boxed(boxed_waiter(i)));
             all_parked(waiters).await;
             start = Some(Stopwatch::cpu());
             n.cancel();

@@ -9,7 +9,6 @@
 
 use crate::error::Cancelled;
 use crate::runtime;
-use crate::task::sched::NO_HUB;
 use crate::threads::{self, BusyThreads};
 use std::future::Future;
 use std::os::fd::RawFd;
@@ -42,9 +41,8 @@ pub fn between_polls(job: impl FnOnce() + 'static) {
 pub fn spawn_system(fut: impl Future<Output = ()> + 'static) {
     let _inside = runtime::run_key();
     let root = runtime::with(runtime::Runtime::root);
-    let word = runtime::reserve_flat(NO_HUB, std::panic::Location::caller());
-    runtime::fill_flat(
-        word,
+    runtime::spawn_system(
+        std::panic::Location::caller(),
         Box::pin(async move {
             let mut fut = std::pin::pin!(fut);
             std::future::poll_fn(|cx| {

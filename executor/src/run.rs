@@ -19,6 +19,7 @@ use crate::entry;
 use crate::panics::Steps;
 use crate::reactor::calls::CALLS;
 use crate::runtime::{self, POLLS_PER_TURN, Runtime, Tasks, TimerTarget};
+use crate::task::raw::Boxed;
 use crate::task::sched::{Due, Flat, Next};
 use crate::task::word::Word;
 use crate::threads;
@@ -144,7 +145,10 @@ impl Drop for Session {
             steps.step(entry::end_calls);
             let task = runtime::with(|rt| rt.sched.borrow_mut().take_any_flat());
             let Some(task) = task else { break };
-            steps.step(|| drop(task));
+            steps.step(|| match task {
+                Flat::Static(child, group) => group.discard(child),
+                Flat::System(task) => drop(task),
+            });
         }
         std::mem::forget(steps.into_first());
         runtime::with(Runtime::close);
@@ -188,7 +192,8 @@ pub(crate) fn poll_batch<F: Future>(
                     return Some(value);
                 }
             }
-            Some(Next::Flat(due, task)) => poll_flat(rt, &tasks, due, task),
+            Some(Next::Flat(due, Flat::Static(child, group))) => group.step(rt, &tasks, due, child),
+            Some(Next::Flat(due, Flat::System(task))) => poll_system(rt, &tasks, due, task),
         }
     }
     None
@@ -199,25 +204,19 @@ fn pick(rt: &Runtime, len: usize) -> usize {
     if rt.is_seeded() { (rt.random() % len as u64) as usize } else { 0 }
 }
 
-fn poll_flat(rt: &Runtime, tasks: &Tasks<'_>, due: Due, mut task: Flat) {
+/// One step of a task of the run's own. What it panics with comes out of the run.
+fn poll_system(rt: &Runtime, tasks: &Tasks<'_>, due: Due, mut task: Boxed<()>) {
     let word = due.word;
     let polled = catch_unwind(AssertUnwindSafe(|| tasks.poll_task(due, rt.root(), task.as_mut())));
-    let gone = match polled {
-        Ok(Poll::Pending) => rt.sched.borrow_mut().put_back(word, task),
-        Ok(Poll::Ready(())) => {
-            rt.sched.borrow_mut().finish(word);
-            Some(task)
-        }
-        // Children catch their own panics: this is a task of the system.
+    match polled {
+        Ok(Poll::Pending) => return rt.sched.borrow_mut().put_system_back(word, task),
+        Ok(Poll::Ready(())) => rt.sched.borrow_mut().remove(word),
         Err(payload) => {
-            rt.sched.borrow_mut().finish(word);
+            rt.sched.borrow_mut().remove(word);
             runtime::system_panicked(payload);
-            Some(task)
         }
-    };
-    if gone.is_some()
-        && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(gone)))
-    {
+    }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
         std::mem::forget(payload);
     }
 }

@@ -33,14 +33,14 @@ pub(crate) use idle::IdlerKey;
 pub(crate) use instruments::uninstall;
 pub(crate) use key::{RunKey, is_current_epoch, is_current_run, require_run, run_key};
 pub(crate) use scopes::{
-    arm_on_entry, cancel, effective, effective_deadline, end_scope, is_cancelled, new_scope, new_scope_above,
-    new_scope_at, new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
+    arm_on_entry, cancel, effective, effective_deadline, end_scope, new_scope, new_scope_above, new_scope_at,
+    new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
 };
 pub use stats::{Stats, stats};
 pub(crate) use stats::{absorbing, count_reactor_change, count_reactor_wait, note_swallowed};
 pub(crate) use tasks::{
-    Tasks, close_nursery, fill_flat, hand_over, orphan_ended, owe, remove_borrowed, remove_node,
-    reserve_flat, signal_hub, system_panicked, take_flat, wake, wake_each,
+    Group, Tasks, close_hub, close_nursery, hand_over, orphan_ended, owe, remove_node, signal_hub,
+    spawn_system, system_panicked, take_newest, wake, wake_each,
 };
 
 use crate::cancel::ScopeId;

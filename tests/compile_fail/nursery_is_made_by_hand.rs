@@ -3,5 +3,5 @@
 use pleach_executor::{Cancelled, Nursery};
 
 fn main() {
-    let _: Nursery<'_, '_, Cancelled> = Nursery { core: todo!(), slots: todo!(), _borrows: todo!() };
+    let _: Nursery<'_, '_, Cancelled> = Nursery { core: todo!(), _borrows: todo!() };
 }

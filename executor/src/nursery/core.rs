@@ -16,7 +16,7 @@
 //!   has ended, and left nothing behind, the nursery's is theirs: most nurseries never need a second one. If somebody
 //!   then asks for the children's scope, the nursery's own moves up, above it, and nobody below sees a difference.
 
-use super::flats::Flats;
+use super::children::Started;
 use crate::cancel::tree::Origin;
 use crate::cancel::{Reason, ScopeId};
 use crate::error::{self, Failure, Failures};
@@ -45,8 +45,7 @@ pub(crate) struct Core<E> {
     failures: RefCell<Vec<E>>,
     cancelled: RefCell<Option<E>>,
     panic: RefCell<Option<Payload>>,
-    /// The static children, so that a nursery that is dropped can drop them.
-    pub(crate) flats: RefCell<Flats>,
+    pub(super) started: RefCell<Started>,
     pub(crate) closed: Cell<bool>,
     owed: Cell<isize>,
 }
@@ -71,7 +70,7 @@ impl<E: Failure> Core<E> {
             failures: RefCell::default(),
             cancelled: RefCell::default(),
             panic: RefCell::default(),
-            flats: RefCell::new(Flats::new()),
+            started: RefCell::new(Started::new()),
             closed: Cell::new(false),
             owed: Cell::new(0),
         }

@@ -1,7 +1,6 @@
 //! Handles: the way home of one child's value, and a way into a nursery from elsewhere on the thread.
 
 use super::core::Core;
-use super::spawn::spawn_flat;
 use crate::cancel::Reason;
 use crate::checkpoint::Wait;
 use crate::error::{Cancelled, Failure};
@@ -10,6 +9,7 @@ use crate::waits::Waits;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -171,7 +171,7 @@ impl<E: Failure + 'static> NurseryHandle<E> {
             None => Err(Closed(fut)),
             Some(core) => {
                 runtime::require_run(core.run, "nursery handle");
-                spawn_flat(&core, fut);
+                core.spawn_static(Box::pin(fut), Location::caller());
                 Ok(())
             }
         }
@@ -195,10 +195,11 @@ impl<E: Failure + 'static> NurseryHandle<E> {
         let cell = Rc::new(HandleCell::new());
         let home = HandleCell::way_home(&cell, &core);
         runtime::require_run(core.run, "nursery handle");
-        spawn_flat(&core, async move {
+        let child = async move {
             home.arrived(fut.await?);
             Ok(())
-        });
+        };
+        core.spawn_static(Box::pin(child), Location::caller());
         Ok(TaskHandle::new(cell))
     }
 

@@ -2,28 +2,26 @@
 //!
 //! ```text
 //!   nursery(async |n| …) ─ poll ─► hub: who is ready? ─┬─ body
-//!                                                      └─ slot ─► borrowed child   (lives in this future)
-//!   n.spawn_static(…) ───────────────────────────────────────────► flat task       (lives in the executor)
+//!                                                      └─ borrowed child     (polled by this future)
+//!   n.spawn_static(…) ───────────────────────────────────► static child       (polled by the loop)
 //!                          every child, when it ends ─► core.rs ─► the nursery's result
 //! ```
 //!
 //! * `mod.rs`: opening a nursery, cancelling and asking it. `typed.rs`: the same with the error type named once.
-//! * `drive.rs`: the future of a nursery: it polls body and borrowed children, joins, and tears down.
-//! * `core.rs`: what children report to, and the verdict. `slots.rs`: where borrowed children are; `flats.rs`: the
-//!   static ones, by number.
+//! * `drive.rs`: one poll of a nursery's future: body, borrowed children, join.
+//! * `children.rs`: the children in the table of nodes: in, one step, out, tear-down. `core.rs`: what they report to, and
+//!   the verdict.
 //! * `spawn.rs`: how children of every kind come in. `start.rs`: `start()` and `Started`. `handle.rs`: the handles.
 //!
 //! Rules:
 //! * **Whole Until Empty**: `TearDown` drops every child, each under `catch_unwind`, while the nursery is whole;
-//!   the first payload resumes after the last child. Nothing of a child lives in a field that outlives it.
-//! * A child is out of its slot while it is polled, so that it may spawn siblings or close its nursery.
+//!   the first payload resumes after the last child.
 //! * Joining is uncancellable: an outer cancellation reaches the children, not the wait for them.
 
+mod children;
 mod core;
 mod drive;
-mod flats;
 mod handle;
-mod slots;
 mod spawn;
 mod start;
 #[cfg(test)]
@@ -39,9 +37,8 @@ use crate::cancel::{Reason, ScopeHandle};
 use crate::error::Failure;
 use crate::runtime;
 use crate::task::NurseryId;
-use drive::TearDown;
-use slots::Slots;
-use std::cell::{Cell, RefCell};
+use children::TearDown;
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
@@ -57,8 +54,6 @@ use std::rc::Rc;
 /// from a reference to this type the compiler concludes that `E` outlives `'s`, and without the bound it would take the
 /// lifetime hidden in that `Box` for the one that borrows have to last for.
 pub struct Nursery<'s, 'env: 's, E: 'static> {
-    /// Before `core`: whatever way the frame goes, no child outlives what it reports to.
-    slots: RefCell<Slots<E>>,
     core: Rc<Core<E>>,
     /// Invariant in `'s`: else a short-lived future could be spawned through a shortened nursery.
     _borrows: PhantomData<Cell<&'s &'env ()>>,
@@ -125,8 +120,7 @@ where
     E: Failure + 'static,
     F: for<'s> AsyncFnOnce(&'s Nursery<'s, 'env, E>) -> Result<T, E>,
 {
-    let n =
-        Nursery { core: Rc::new(Core::open(at)), slots: RefCell::new(Slots::new()), _borrows: PhantomData };
+    let n = Nursery { core: Rc::new(Core::open(at)), _borrows: PhantomData };
     let outcome = {
         // Declared after `n` and before the body: however this frame goes, the children go before `n` does.
         let _tear_down = TearDown(&n);
@@ -160,21 +154,25 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
     /// How the nursery is doing.
     #[must_use]
     pub fn stats(&self) -> NurseryStats {
-        let slots = self.slots.borrow();
-        let starting = slots.starting();
-        NurseryStats {
-            children: slots.live() - starting + self.core.flats.borrow().len(),
-            starting,
-            closed: self.core.closed.get(),
-        }
+        let (borrowed, statics) = self.children();
+        let starting = self.core.started.borrow().values().filter(|own| own.starting.get()).count();
+        NurseryStats { children: borrowed - starting + statics, starting, closed: self.core.closed.get() }
+    }
+}
+
+impl<E> Nursery<'_, '_, E> {
+    /// How many children there are: borrowed ones, and static ones.
+    fn children(&self) -> (usize, usize) {
+        runtime::with(|rt| rt.sched.borrow().children(self.core.hub))
     }
 }
 
 impl<E> fmt::Debug for Nursery<'_, '_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (borrowed, statics) = self.children();
         f.debug_struct("Nursery")
-            .field("borrowed", &self.slots.borrow().live())
-            .field("static", &self.core.flats.borrow().len())
+            .field("borrowed", &borrowed)
+            .field("static", &statics)
             .field("closed", &self.core.closed.get())
             .finish()
     }

@@ -224,10 +224,6 @@ pub(crate) fn effective(scope: ScopeId) -> Option<Reason> {
     with(|rt| rt.scopes.borrow().effective(scope).cloned())
 }
 
-pub(crate) fn is_cancelled(scope: ScopeId) -> bool {
-    with(|rt| rt.is_cancelled(scope))
-}
-
 /// Reports the current scope's cancellation, if there is one.
 pub(crate) fn report() -> Result<(), Cancelled> {
     with(Runtime::report)

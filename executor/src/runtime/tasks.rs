@@ -13,12 +13,13 @@ use crate::cancel::{Reason, ScopeId};
 use crate::panics::{Payload, Steps, keep_first};
 use crate::registry;
 use crate::task::TaskId;
-use crate::task::raw;
-use crate::task::sched::{Cause, Due, Flat, HubIndex};
+use crate::task::raw::{self, Boxed, Child};
+use crate::task::sched::{Cause, Due, HubIndex, InHub, Left};
 use crate::task::word::Word;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 impl Runtime {
@@ -108,25 +109,22 @@ impl Runtime {
 
     // ---- hubs
 
-    /// A poll of a nursery begins: who polls it. Says how many nodes are ready, and which is the first.
-    pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> (usize, Option<(u32, Due)>) {
+    /// A poll of a nursery begins: who polls it. Says how many nodes are ready.
+    pub(crate) fn enter_hub(&self, hub: HubIndex, waker: &Waker) -> usize {
         {
             let mut sched = self.sched.borrow_mut();
             if self.is_seeded() {
                 sched.shuffle_hub(hub, |len| (self.random() % len as u64) as usize);
             }
             if let Some(ready) = sched.enter_hub(hub, waker) {
-                return (ready, sched.next_in_hub(hub));
+                return ready;
             }
         }
         // Cloned and dropped outside: a foreign waker may do anything.
         let clone = waker.clone();
-        let mut sched = self.sched.borrow_mut();
-        let (ready, before) = sched.enter_hub_from(hub, clone);
-        let first = sched.next_in_hub(hub);
-        drop(sched);
+        let (ready, before) = self.sched.borrow_mut().enter_hub_from(hub, clone);
         drop(before);
-        (ready, first)
+        ready
     }
 
     /// A poll of a nursery ends: if more has become ready meanwhile, it goes to the back of the queue.
@@ -191,7 +189,7 @@ impl Tasks<'_> {
     /// nor elsewhere, so that it need not go to the back of a queue in which it is alone. Not in tests, where each of those
     /// who were ready gets one step a turn.
     #[inline]
-    pub(crate) fn next_in_hub(&self, hub: HubIndex, again: bool) -> Option<(u32, Due)> {
+    pub(crate) fn next_in_hub(&self, hub: HubIndex, again: bool) -> Option<InHub> {
         if again && (self.cause == Cause::Any || self.rt.steps_are_counted()) {
             return None;
         }
@@ -244,29 +242,32 @@ pub(crate) fn wake_each(wakers: impl IntoIterator<Item = Waker>) {
 
 // ---- flat tasks
 
-/// A place for a flat task of a nursery, or of nobody ([`NO_HUB`](crate::task::sched::NO_HUB)): [`fill_flat`] puts the task there. In between nothing of a user runs.
-pub(crate) fn reserve_flat(owner: HubIndex, at: &'static Location<'static>) -> Word {
-    with(|rt| rt.sched.borrow_mut().reserve_flat(owner, at))
+/// A nursery as the loop sees it: its static children are polled and dropped in the type they came in with.
+pub(crate) trait Group {
+    /// One step of a static child, which is put back or has ended when this returns.
+    fn step(self: Rc<Self>, rt: &Runtime, tasks: &Tasks<'_>, due: Due, child: Child);
+
+    /// Drops a child of a run that gives up on it.
+    fn discard(&self, child: Child);
 }
 
-/// Puts a task into its place, ready.
-pub(crate) fn fill_flat(word: Word, task: Flat) {
-    let host = with(|rt| rt.sched.borrow_mut().fill_flat(word, task));
+/// Starts a task of the run's own.
+pub(crate) fn spawn_system(at: &'static Location<'static>, task: Boxed<()>) {
+    let host = with(|rt| {
+        let mut sched = rt.sched.borrow_mut();
+        // While `task` is a value of a user still, dropped outside of this borrow.
+        sched.require_room();
+        sched.insert_system(at, task)
+    });
     if let Some(host) = host {
         host.wake();
     }
 }
 
-/// Takes a static child out of the executor, to be dropped; one that is being polled goes when its poll returns.
-pub(crate) fn take_flat(word: Word) -> Option<Flat> {
-    try_with(|rt| rt.sched.borrow_mut().remove(word)).flatten()
-}
-
 // ---- nodes and hubs, for nurseries
 
 pub(crate) fn remove_node(word: Word) {
-    let task = try_with(|rt| rt.sched.borrow_mut().remove(word));
-    drop(task);
+    let _ = try_with(|rt| rt.sched.borrow_mut().remove(word));
 }
 
 /// A child that was its starter's is its nursery's.
@@ -290,9 +291,15 @@ pub(crate) fn signal_hub(hub: HubIndex) {
     }
 }
 
-/// A borrowed child goes with its nursery.
-pub(crate) fn remove_borrowed(index: u32) {
-    let _ = try_with(|rt| rt.sched.borrow_mut().remove_borrowed(index));
+/// The newest child that is left in a nursery which ends.
+pub(crate) fn take_newest(hub: HubIndex) -> Option<Left> {
+    try_with(|rt| rt.sched.borrow_mut().take_newest(hub)).flatten()
+}
+
+/// The nursery has ended: the loop polls no children for it any more.
+pub(crate) fn close_hub(hub: HubIndex) {
+    let group = try_with(|rt| rt.sched.borrow_mut().close_hub(hub));
+    drop(group);
 }
 
 // ---- failures that nobody has taken yet

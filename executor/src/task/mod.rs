@@ -1,14 +1,12 @@
 //! Tasks as the scheduler sees them: numbered nodes, a queue of those that are ready, and hubs for the children
 //! that live inside a nursery's own future.
 //!
-//! * `sched.rs`: hubs and the run queue as data; `nodes.rs`: the table of nodes.
-//! * `places.rs`: where they were spawned, as numbers.
+//! * `sched.rs`: hubs and the run queue as data; `nodes.rs`: the table of nodes, with the children in it.
 //! * `tree.rs`: who belongs to whom, as a user may see it.
 //! * `word.rs`: the 64 bits a waker consists of.
-//! * `raw.rs`: all unsafe code of tasks: the waker's table, and the erased lifetime of a borrowing child.
+//! * `raw.rs`: all unsafe code of tasks: the waker's table, and children without their lifetime and type.
 
 mod nodes;
-mod places;
 pub(crate) mod raw;
 pub(crate) mod sched;
 pub(crate) mod tree;

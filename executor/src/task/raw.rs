@@ -1,21 +1,21 @@
-//! All unsafe code of tasks: the table behind a number waker, the lifetime of a borrowing child, a pinned field.
+//! All unsafe code of tasks: the table behind a number waker, and children without their lifetime and type.
 //!
 //! ```text
 //!   Word ──waker_of──► Waker { data: the number itself, vtable: VTABLE } ──wake──► runtime::wake(Word)
-//!   Pin<Box<dyn Future + 's>> ──erase──► Erased ('static by name only; see its rule)
-//!   Pin<&mut Attended> ──parts──► Pin<&mut Option<F>>, &mut A
+//!   Pin<Box<dyn Future<Output = T> + 's>> ──erase──► Child, in the table ──into_future──► Boxed<T> ('static by name only)
 //! ```
 //!
 //! Rules:
 //! * **Number Waker**: the data pointer is never dereferenced; every function of the table accepts any bits.
-//! * **Borrowed Child**: an [`Erased`] future is kept in its nursery's frame only, polled only while that
-//!   nursery's future is being polled, and dropped before that frame ends, or leaked together with it.
-//! * **Pinned Future**: the future in an [`Attended`] is never moved out; what stands beside it is never pinned.
+//! * **Borrowed Child**: a child whose future borrows is polled only while its nursery's future is being polled, and
+//!   dropped before that future's frame ends, or leaked together with it: the table never drops one.
+//! * **Own Hub**: all children of a hub return the same type, because one nursery alone puts them there.
 
 use super::word::Word;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
+use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop_nothing);
@@ -42,39 +42,43 @@ pub(crate) fn word_of(waker: &Waker) -> Option<Word> {
     std::ptr::eq(waker.vtable(), &VTABLE).then(|| Word::from_bits(waker.data() as usize as u64))
 }
 
-/// A child's future whose borrows the compiler no longer sees.
-pub(crate) type Erased<E> = Pin<Box<dyn Future<Output = Result<(), E>>>>;
+/// A child's future in a nursery's own words: what polls it knows what it returns.
+pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// Forgets the lifetime of a borrowing child.
+/// A child's future as the table of nodes holds it: the two words of its box, without its lifetime and without the type
+/// of what it returns.
 ///
-/// # Safety
-///
-/// The caller keeps Borrowed Child: the result is stored in the frame of a future whose type carries `'s`, is
-/// polled only while that future is polled, and is dropped before that frame's borrows end (or is leaked with it).
-pub(crate) unsafe fn erase<'s, E>(future: Pin<Box<dyn Future<Output = Result<(), E>> + 's>>) -> Erased<E> {
-    // SAFETY: the two types differ in the lifetime alone, so layout and table are the same; the caller upholds
-    // that the future is not used after 's.
-    unsafe { std::mem::transmute::<Pin<Box<dyn Future<Output = Result<(), E>> + 's>>, Erased<E>>(future) }
-}
+/// It has no destructor: whoever took it out of the table makes a future of it again, or leaks it.
+#[must_use = "a child that is not put back or dropped leaks"]
+pub(crate) struct Child(#[expect(dead_code, reason = "read and written as a whole, below")] [NonNull<()>; 2]);
 
-/// A future and somebody who attends it to its end, in one piece of memory.
-pub(crate) struct Attended<F, A> {
-    /// `None` once it has been dropped in its place.
-    future: Option<F>,
-    attendant: A,
-}
+const _: () =
+    assert!(size_of::<Boxed<()>>() == size_of::<Child>() && align_of::<Boxed<()>>() == align_of::<Child>());
 
-impl<F, A> Attended<F, A> {
-    pub(crate) fn new(future: F, attendant: A) -> Self {
-        Attended { future: Some(future), attendant }
+impl Child {
+    /// Forgets the lifetime of a child, and what it returns.
+    ///
+    /// # Safety
+    ///
+    /// The caller keeps Borrowed Child: what comes of it is polled only while a future is polled whose type carries `'s`,
+    /// and is dropped before the borrows of that future's frame end, or is leaked with it.
+    pub(crate) unsafe fn erase<'s, T>(future: Pin<Box<dyn Future<Output = T> + 's>>) -> Child {
+        let future = ManuallyDrop::new(future);
+        // SAFETY: a pinned box of a trait object is a wide pointer, whatever its lifetime and `T`: two words, which is
+        // asserted above, and neither is null (an address that a box may have, and a table). They are read once: the
+        // original is never dropped.
+        unsafe { std::mem::transmute_copy(&future) }
     }
 
-    /// The future, pinned, and its attendant, not pinned.
-    pub(crate) fn parts(self: Pin<&mut Self>) -> (Pin<&mut Option<F>>, &mut A) {
-        // SAFETY: nothing is moved out of the reference: below, `future` is pinned again at once (Pinned Future).
-        let me = unsafe { self.get_unchecked_mut() };
-        // SAFETY: `future` is a field of a pinned value, no other function gives access to it, and the type has no
-        // destructor of its own and is not packed: it stays in its place until it is dropped there (Pinned Future).
-        (unsafe { Pin::new_unchecked(&mut me.future) }, &mut me.attendant)
+    /// The child's future again.
+    ///
+    /// # Safety
+    ///
+    /// The child was made of a future that returns a `T` (Own Hub), and the caller keeps Borrowed Child.
+    pub(crate) unsafe fn into_future<T>(self) -> Boxed<T> {
+        let words = ManuallyDrop::new(self);
+        // SAFETY: these are the words of a `Pin<Box<dyn Future<Output = T>>>` but for its lifetime, by the caller's word,
+        // and they are given back once: a `Child` is not copied.
+        unsafe { std::mem::transmute_copy(&words) }
     }
 }

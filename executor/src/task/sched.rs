@@ -6,33 +6,38 @@
 //!                                              (stop at the first hub that is signalled already)
 //! ```
 //!
-//! A *flat* task lives in its node and is polled by the loop: its wake costs the same at any depth. A *borrowed*
-//! child lives in its nursery's future; its node names the nursery's hub and the slot there.
+//! A *flat* task is polled by the loop: its wake costs the same at any depth. A *borrowed* child is polled by its nursery's
+//! future. Both kinds of children are in their node, and in the chain of their nursery's hub.
+//!
+//! * `sched.rs`: children come and go, wakes go up. `sched/known.rs`: what is known of single tasks beside their nodes.
+//!   `sched/census.rs`: who is there, for those who look.
 //!
 //! Rules:
 //! * A node is in at most one list (Queued Once, in `nodes.rs`).
 //! * **Signalled Up**: a hub with a ready node is signalled: its parent has been woken since it was last entered, or it is
 //!   being polled, and wakes its parent when that poll ends. So a wake walks up only as far as the first signalled hub:
 //!   under load the path is shared.
+//! * **Own Hub**: one nursery has the hub's number, so one nursery puts children there and takes them out.
+
+mod census;
+mod known;
 
 use super::TaskId;
-use super::nodes::{Body, Node, Nodes};
-pub(crate) use super::nodes::{Cause, Flat};
-use super::places::{Place, Places};
-use super::raw;
-use super::tree::{NurseryId, NurseryInfo, Owner, TaskInfo, TaskState};
+pub(crate) use super::nodes::Cause;
+use super::nodes::{Kind, NIL, Node, Nodes, Place};
+use super::raw::{self, Boxed, Child};
+use super::tree::NurseryId;
 use super::word::Word;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use crate::runtime::Group;
+pub(crate) use known::Happened;
+use known::Known;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::Waker;
 
 /// Index of a hub; [`NO_HUB`] for main and what belongs to no nursery.
 pub(crate) type HubIndex = u32;
 pub(crate) const NO_HUB: HubIndex = u32::MAX;
-/// From here on it is no hub: a flat task's node has the number of the place where it was spawned above it.
-pub(super) const FIRST_FLAT: HubIndex = 1 << 31;
-/// The slot of a nursery's body.
-pub(crate) const BODY: u32 = u32::MAX;
 
 struct Hub {
     /// Which nursery: never used again.
@@ -46,6 +51,12 @@ struct Hub {
     again: bool,
     /// Whoever polls the nursery: as a number if it is one of our nodes, else as a waker.
     parent: Parent,
+    /// The newest of its children, and how many there are.
+    first: u32,
+    borrowed: u32,
+    statics: u32,
+    /// Who polls the static children, if there were any.
+    group: Option<Rc<dyn Group>>,
 }
 
 enum Parent {
@@ -55,6 +66,22 @@ enum Parent {
 }
 
 impl Hub {
+    fn new(nursery: NurseryId, opener: Option<TaskId>, at: Place) -> Self {
+        Hub {
+            nursery,
+            opener,
+            at,
+            ready: VecDeque::new(),
+            signalled: true,
+            again: false,
+            parent: Parent::Nobody,
+            first: NIL,
+            borrowed: 0,
+            statics: 0,
+            group: None,
+        }
+    }
+
     /// A foreign parent gives its waker away: the next poll brings another.
     #[cold]
     fn take_foreign(&mut self) -> Option<Waker> {
@@ -72,67 +99,72 @@ pub(crate) struct Due {
     pub(crate) cause: Cause,
 }
 
+/// A flat task, taken out of its node.
+pub(crate) enum Flat {
+    /// Of a nursery.
+    Static(Child, Rc<dyn Group>),
+    /// Of the run's own.
+    System(Boxed<()>),
+}
+
 /// What the loop has to do with the next ready node.
 #[must_use]
 pub(crate) enum Next {
     /// Poll the run's main future.
     Main(Due),
-    /// Poll this flat task, then give it back with `put_back` or end it with `finish`.
+    /// Poll this flat task, then put it back or end it.
     Flat(Due, Flat),
 }
 
-/// What instruments are told of, as it happens in here.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Happened {
-    Spawned(TaskId),
-    Scheduled(TaskId),
-    Exited(TaskId),
+/// What a nursery has to poll next: a child, or its body.
+#[must_use]
+pub(crate) struct InHub {
+    pub(crate) due: Due,
+    /// `None` for the body.
+    pub(crate) child: Option<Child>,
+}
+
+/// A child that is left in a nursery which ends.
+#[must_use]
+pub(crate) enum Left {
+    /// To be dropped; its node is over.
+    AtRest { index: u32, child: Child },
+    /// It is being polled, and is dropped when that poll returns.
+    Busy,
 }
 
 pub(crate) struct Sched {
     executor: u16,
-    /// Is everything that happens to be written down?
-    watched: bool,
-    /// Is anything known of single tasks beside their nodes: a log, names, starters? One flag, because every end of a task
-    /// looks at it; the last end that had something to forget lowers it.
-    besides: bool,
-    log: Vec<Happened>,
     nodes: Nodes,
+    known: Known,
     hubs: Vec<Hub>,
     free_hubs: Vec<u32>,
     run: VecDeque<u32>,
     /// How many entries all lists have together.
     listed: usize,
+    /// The run's own tasks at rest, by index.
+    system: BTreeMap<u32, Boxed<()>>,
     flat_live: usize,
     /// How many nurseries have been opened.
     opened: u64,
     /// The task of another executor that polls this one, while it waits to be woken.
     host: Option<Waker>,
-    places: Places,
-    /// Names of those that have one, by index.
-    names: BTreeMap<u32, Rc<str>>,
-    /// Children that have not said yet that they are ready, by index, and who started them.
-    starters: BTreeMap<u32, Option<TaskId>>,
 }
 
 impl Sched {
     pub(crate) const fn new() -> Self {
         Sched {
             executor: 0,
-            watched: false,
-            besides: false,
-            log: Vec::new(),
             nodes: Nodes::new(),
+            known: Known::new(),
             hubs: Vec::new(),
             free_hubs: Vec::new(),
             run: VecDeque::new(),
             listed: 0,
+            system: BTreeMap::new(),
             flat_live: 0,
             opened: 0,
             host: None,
-            places: Places::new(),
-            names: BTreeMap::new(),
-            starters: BTreeMap::new(),
         }
     }
 
@@ -142,68 +174,6 @@ impl Sched {
 
     pub(crate) fn executor(&self) -> u16 {
         self.executor
-    }
-
-    // ---- nodes
-
-    fn insert(&mut self, hub: HubIndex, body: Body) -> Word {
-        let index = self.nodes.insert(hub, body);
-        self.nodes.word(self.executor, index)
-    }
-
-    // ---- for instruments
-
-    /// From now on everything that happens is written down, or nothing.
-    pub(crate) fn watch(&mut self, on: bool) {
-        self.watched = on;
-        self.besides |= on;
-        if !on {
-            self.log = Vec::new();
-        }
-    }
-
-    /// What has happened since this was last asked.
-    pub(crate) fn take_log(&mut self) -> Vec<Happened> {
-        std::mem::take(&mut self.log)
-    }
-
-    /// Writes down what happens to a task. A nursery's body is none.
-    #[cold]
-    fn note(&mut self, index: u32, happened: fn(TaskId) -> Happened) {
-        if !matches!(self.nodes.get(index).body, Body::Borrowed { slot: BODY, .. }) {
-            self.log.push(happened(TaskId(self.word(index))));
-        }
-    }
-
-    pub(crate) fn insert_main(&mut self) -> Word {
-        let main = self.insert(NO_HUB, Body::Main);
-        if self.watched {
-            self.note(main.index(), Happened::Spawned);
-        }
-        main
-    }
-
-    /// A place for a flat task of a nursery, or of nobody; `fill_flat` puts it there: so nothing of a user is dropped in
-    /// here if there is no place any more.
-    pub(crate) fn reserve_flat(&mut self, owner: HubIndex, at: Place) -> Word {
-        let at = FIRST_FLAT + self.places.number(at);
-        let word = self.insert(at, Body::Busy { owner, doomed: false });
-        self.flat_live += 1;
-        word
-    }
-
-    /// A child in a nursery's future, ready: its index. Nobody is woken: this happens while the nursery is polled, before
-    /// it is for the first time, or while it is dropped.
-    pub(crate) fn insert_borrowed(&mut self, hub: HubIndex, slot: u32, at: Place) -> u32 {
-        let index = self.nodes.insert(hub, Body::Borrowed { slot, at });
-        let _fresh = self.nodes.at(index).queue(Cause::Any);
-        if self.watched {
-            self.note(index, Happened::Spawned);
-            self.note(index, Happened::Scheduled);
-        }
-        self.hubs[hub as usize].ready.push_back(index);
-        self.listed += 1;
-        index
     }
 
     /// The number of the node at `index`, which lives.
@@ -218,88 +188,145 @@ impl Sched {
         self.nodes.of(word)
     }
 
-    /// Puts a task into the place that was reserved for it, ready. If the run's host waits, its waker comes back, to be
-    /// woken outside.
+    // ---- coming in
+
+    /// Is there a number left for one more task?
     ///
     /// # Panics
     ///
-    /// If the place is not reserved.
-    #[must_use = "a host has to be woken"]
-    pub(crate) fn fill_flat(&mut self, word: Word, task: Flat) -> Option<Waker> {
-        let n = self.nodes.at(word.index());
-        let Body::Busy { owner, .. } = n.body else { panic!("a place that was not reserved") };
-        n.body = Body::Flat { task, owner };
-        let _fresh = n.queue(Cause::Any);
-        if self.watched {
-            self.note(word.index(), Happened::Spawned);
-            self.note(word.index(), Happened::Scheduled);
-        }
+    /// If there is none.
+    #[inline]
+    pub(crate) fn require_room(&self) {
+        self.nodes.require_room();
+    }
+
+    /// The run's main task, not ready yet.
+    pub(crate) fn insert_main(&mut self) -> Word {
+        self.require_room();
+        let index = self.nodes.insert(Kind::Main, NO_HUB, None);
+        self.spawned(index);
+        self.word(index)
+    }
+
+    /// A borrowed child, ready: its index. There is room. Nobody is woken: this happens while the nursery is polled, before
+    /// it is for the first time, or while it is dropped.
+    #[inline]
+    pub(crate) fn insert_borrowed(&mut self, h: HubIndex, at: Place, child: Child) -> u32 {
+        let hub = &mut self.hubs[h as usize];
+        let index = self.nodes.insert_ready(Kind::Borrowed, h, at, &mut hub.first, Some(child));
+        hub.borrowed += 1;
+        hub.ready.push_back(index);
         self.listed += 1;
-        self.run.push_back(word.index());
+        self.spawned_ready(index);
+        index
+    }
+
+    /// A static child, ready. There is room. If the run's host waits, its waker comes back, to be woken outside.
+    #[must_use = "a host has to be woken"]
+    pub(crate) fn insert_static(
+        &mut self,
+        h: HubIndex,
+        at: Place,
+        child: Child,
+        group: impl FnOnce() -> Rc<dyn Group>,
+    ) -> Option<Waker> {
+        let hub = &mut self.hubs[h as usize];
+        let index = self.nodes.insert_ready(Kind::Static, h, at, &mut hub.first, Some(child));
+        hub.statics += 1;
+        let _group = hub.group.get_or_insert_with(group);
+        self.insert_flat(index)
+    }
+
+    /// A task of the run's own, ready. There is room. A waker comes back as from
+    /// [`insert_static`](Sched::insert_static).
+    #[must_use = "a host has to be woken"]
+    pub(crate) fn insert_system(&mut self, at: Place, task: Boxed<()>) -> Option<Waker> {
+        let index = self.nodes.insert_ready(Kind::System, NO_HUB, at, &mut { NIL }, None);
+        let _none = self.system.insert(index, task);
+        self.insert_flat(index)
+    }
+
+    fn insert_flat(&mut self, index: u32) -> Option<Waker> {
+        self.run.push_back(index);
+        self.listed += 1;
+        self.flat_live += 1;
+        self.spawned_ready(index);
         self.host.take()
     }
 
-    /// The node is over. A flat task that was at rest comes back, to be dropped outside; one that is being polled
-    /// is doomed instead.
-    pub(crate) fn remove(&mut self, word: Word) -> Option<Flat> {
-        let n = self.node(word)?;
-        if let Body::Busy { doomed, .. } = &mut n.body {
-            *doomed = true;
-            return None;
+    // ---- going
+
+    /// A borrowed child has been polled and waits on. It comes back if its nursery has ended meanwhile.
+    #[must_use = "a child that is left over has to be dropped"]
+    #[inline]
+    pub(crate) fn put_back(&mut self, index: u32, child: Child) -> Option<Child> {
+        let node = self.nodes.at(index);
+        if node.is_doomed() {
+            self.end(index);
+            return Some(child);
         }
-        let is_flat = matches!(n.body, Body::Flat { .. });
-        let body = is_flat.then(|| std::mem::replace(&mut n.body, Body::Main));
-        self.end(word.index());
-        let Some(Body::Flat { task, .. }) = body else { return None };
-        self.flat_live -= 1;
-        Some(task)
+        node.put(child);
+        None
     }
 
-    /// A borrowed child has ended, or goes with its nursery.
-    pub(crate) fn remove_borrowed(&mut self, index: u32) {
-        debug_assert!(matches!(self.nodes.at(index).body, Body::Borrowed { .. }));
+    /// A child has ended, and has been dropped.
+    #[inline]
+    pub(crate) fn end_child(&mut self, index: u32) {
+        let node = self.nodes.get(index);
+        if !node.is_doomed() {
+            let is_static = node.kind() == Kind::Static;
+            self.leave_hub_of(index, is_static);
+        }
         self.end(index);
     }
 
-    fn end(&mut self, index: u32) {
-        if self.besides {
-            self.forget(index);
+    fn leave_hub_of(&mut self, index: u32, is_static: bool) {
+        let hub = &mut self.hubs[self.nodes.get(index).hub as usize];
+        self.nodes.unlink(index, &mut hub.first);
+        match is_static {
+            true => hub.statics -= 1,
+            false => hub.borrowed -= 1,
         }
+    }
+
+    /// The node is over. A flat task is one less.
+    fn end(&mut self, index: u32) {
+        self.forget(index);
+        let node = self.nodes.get(index);
+        self.flat_live -= usize::from(matches!(node.kind(), Kind::Static | Kind::System));
         self.nodes.free(index);
     }
 
-    /// What is known of a task beside its node goes with it.
-    #[cold]
-    fn forget(&mut self, index: u32) {
-        if self.watched {
-            self.note(index, Happened::Exited);
+    /// Takes the newest child out of a nursery that ends; `None` if there is none left.
+    pub(crate) fn take_newest(&mut self, h: HubIndex) -> Option<Left> {
+        let index = self.hubs[h as usize].first;
+        if index == NIL {
+            return None;
         }
-        let _ = self.starters.remove(&index);
-        let _ = self.names.remove(&index);
-        self.besides = self.watched || !self.starters.is_empty() || !self.names.is_empty();
-    }
-
-    /// The poll of a flat task returned "pending". Gives the task back if it was doomed meanwhile.
-    #[must_use = "a doomed task has to be dropped"]
-    pub(crate) fn put_back(&mut self, word: Word, task: Flat) -> Option<Flat> {
-        let Some(n) = self.node(word) else { return Some(task) };
-        match n.body {
-            Body::Busy { owner, doomed: false } => {
-                n.body = Body::Flat { task, owner };
-                None
+        let node = self.nodes.at(index);
+        let (child, is_static) = (node.take(), node.kind() == Kind::Static);
+        self.leave_hub_of(index, is_static);
+        match child {
+            Some(child) => {
+                self.end(index);
+                Some(Left::AtRest { index, child })
             }
-            _ => {
-                self.finish(word);
-                Some(task)
+            None => {
+                self.nodes.at(index).doom();
+                Some(Left::Busy)
             }
         }
     }
 
-    /// A flat task that was being polled has ended.
-    pub(crate) fn finish(&mut self, word: Word) {
+    /// A task of the run's own has been polled and waits on.
+    pub(crate) fn put_system_back(&mut self, word: Word, task: Boxed<()>) {
+        let _none = self.system.insert(word.index(), task);
+    }
+
+    /// A task of the run's own has ended; or main, or the body of a nursery: the node is nobody's any more.
+    pub(crate) fn remove(&mut self, word: Word) {
         if self.node(word).is_some() {
             self.end(word.index());
-            self.flat_live -= 1;
         }
     }
 
@@ -315,109 +342,22 @@ impl Sched {
 
     /// Takes any flat task at rest, for a run that gives up on the rest.
     pub(crate) fn take_any_flat(&mut self) -> Option<Flat> {
-        let (index, _) = self.nodes.iter().find(|(_, n)| matches!(n.body, Body::Flat { .. }))?;
-        self.remove(self.word(index))
+        if let Some((index, task)) = self.system.pop_first() {
+            self.end(index);
+            return Some(Flat::System(task));
+        }
+        let at_rest = |n: &Node| n.kind() == Kind::Static && n.is_at_rest();
+        let (index, hub) = self.nodes.iter().find(|(_, n)| at_rest(n)).map(|(index, n)| (index, n.hub))?;
+        let group = self.hubs[hub as usize].group.clone().expect("a static child has a group");
+        let child = self.nodes.at(index).take().expect("just looked");
+        self.end_child(index);
+        Some(Flat::Static(child, group))
     }
 
     /// How many numbers have been in use: for the tests that wake at random.
     #[cfg(feature = "testing")]
     pub(crate) fn slots(&self) -> u32 {
         self.nodes.iter().count() as u32
-    }
-
-    // ---- who is there
-
-    /// A child is its starter's until it is ready.
-    pub(crate) fn set_starter(&mut self, word: Word, starter: Option<TaskId>) {
-        self.starters.insert(word.index(), starter);
-        self.besides = true;
-    }
-
-    /// It is the nursery's.
-    pub(crate) fn hand_over(&mut self, word: Word) {
-        if self.node(word).is_some() {
-            let _ = self.starters.remove(&word.index());
-        }
-    }
-
-    /// Every task, in no order; `running` is the one that is being polled.
-    pub(crate) fn tasks(&self, running: Option<TaskId>) -> Vec<TaskInfo> {
-        let live = self.nodes.iter().filter_map(|(index, n)| {
-            let id = TaskId(self.word(index));
-            let owner = match n.body {
-                Body::Free { .. } | Body::Borrowed { slot: BODY, .. } => return None,
-                Body::Main => Owner::Run,
-                // Its nursery was dropped from its own poll.
-                Body::Busy { doomed: true, .. } => Owner::Nobody,
-                Body::Flat { owner, .. } | Body::Busy { owner, .. } => self.owner(index, owner),
-                Body::Borrowed { .. } => self.owner(index, n.hub),
-            };
-            let state = match n.is_queued() {
-                _ if running == Some(id) => TaskState::Running,
-                true => TaskState::Ready,
-                false => TaskState::Waiting,
-            };
-            let spawned_at = match n.body {
-                Body::Borrowed { at, .. } => Some(at),
-                Body::Flat { .. } | Body::Busy { .. } => self.places.place(n.flat_at()),
-                Body::Main | Body::Free { .. } => None,
-            };
-            Some(TaskInfo { id, owner, state, spawned_at })
-        });
-        live.collect()
-    }
-
-    /// How many tasks are in a list of those that are ready, `running` apart.
-    pub(crate) fn runnable(&self, running: Option<TaskId>) -> usize {
-        let is_task = |index: &&u32| {
-            let n = self.nodes.get(**index);
-            let is_task = !matches!(n.body, Body::Free { .. } | Body::Borrowed { slot: BODY, .. });
-            is_task && n.is_queued() && running != Some(TaskId(self.word(**index)))
-        };
-        self.run.iter().chain(self.hubs.iter().flat_map(|hub| &hub.ready)).filter(is_task).count()
-    }
-
-    /// Gives a task a name.
-    pub(crate) fn set_name(&mut self, task: TaskId, name: Rc<str>) {
-        if self.node(task.0).is_some() {
-            let _before = self.names.insert(task.0.index(), name);
-            self.besides = true;
-        }
-    }
-
-    /// Every name.
-    pub(crate) fn names(&self) -> Vec<(TaskId, Rc<str>)> {
-        let name = |(index, name): (&u32, &Rc<str>)| (TaskId(self.word(*index)), Rc::clone(name));
-        self.names.iter().map(name).collect()
-    }
-
-    /// The task whose code this word is: itself, or the opener of the nursery whose body it is.
-    pub(crate) fn task_of(&self, word: Word) -> Option<TaskId> {
-        let n = self.nodes.of_word(word).filter(|_| word.executor() == self.executor)?;
-        match n.body {
-            Body::Borrowed { slot: BODY, .. } => self.hubs[n.hub as usize].opener,
-            _ => Some(TaskId(word)),
-        }
-    }
-
-    fn owner(&self, index: u32, hub: HubIndex) -> Owner {
-        match (self.hubs.get(hub as usize), self.starters.get(&index)) {
-            (None, _) => Owner::Nobody,
-            (Some(hub), None) => Owner::InNursery(hub.nursery),
-            (Some(hub), Some(starter)) => Owner::Starter { starter: *starter, nursery: hub.nursery },
-        }
-    }
-
-    /// The nursery of a hub.
-    pub(crate) fn nursery(&self, hub: HubIndex) -> NurseryId {
-        self.hubs[hub as usize].nursery
-    }
-
-    /// Every open nursery, in no order.
-    pub(crate) fn nurseries(&self) -> Vec<NurseryInfo> {
-        let free: HashSet<u32> = self.free_hubs.iter().copied().collect();
-        let open = self.hubs.iter().enumerate().filter(|(index, _)| !free.contains(&(*index as u32)));
-        open.map(|(_, hub)| NurseryInfo { id: hub.nursery, opener: hub.opener, opened_at: hub.at }).collect()
     }
 
     // ---- the run queue
@@ -440,25 +380,24 @@ impl Sched {
             let Some(i) = i else { break };
             self.listed -= 1;
             let n = self.nodes.at(i);
-            if !n.is_queued() {
+            // Else it was freed, or freed and reused as a borrowed child, since it was queued.
+            if !n.is_queued() || !n.is_flat() {
                 continue;
             }
-            let word = Word::pack(self.executor, n.generation(), i);
-            match &n.body {
-                Body::Main => {
-                    return Some(Next::Main(Due { word, cause: n.unqueue() }));
+            let (word, hub) = (Word::pack(self.executor, n.generation(), i), n.hub);
+            let task = match n.kind() {
+                Kind::Static => {
+                    let Some(child) = n.take() else { continue };
+                    let group = self.hubs[hub as usize].group.clone();
+                    Flat::Static(child, group.expect("a static child has a group"))
                 }
-                &Body::Flat { owner, .. } => {
-                    let due = Due { word, cause: n.unqueue() };
-                    let busy = Body::Busy { owner, doomed: false };
-                    let Body::Flat { task, .. } = std::mem::replace(&mut n.body, busy) else {
-                        unreachable!("just matched")
-                    };
-                    return Some(Next::Flat(due, task));
+                Kind::System => {
+                    let Some(task) = self.system.remove(&i) else { continue };
+                    Flat::System(task)
                 }
-                // Freed, or freed and reused as a child, since it was queued.
-                _ => {}
-            }
+                _ => return Some(Next::Main(Due { word, cause: n.unqueue() })),
+            };
+            return Some(Next::Flat(Due { word, cause: self.nodes.at(i).unqueue() }, task));
         }
         None
     }
@@ -473,27 +412,35 @@ impl Sched {
 
     /// A hub for a nursery, and in it a ready node for the nursery's body.
     pub(crate) fn open_hub(&mut self, opener: Option<TaskId>, at: Place) -> (HubIndex, Word) {
+        self.require_room();
         let nursery = NurseryId(self.opened);
         self.opened += 1;
-        let hub = match self.free_hubs.pop() {
+        let h = match self.free_hubs.pop() {
             Some(free) => {
                 let hub = &mut self.hubs[free as usize];
                 (hub.nursery, hub.opener, hub.at, hub.signalled) = (nursery, opener, at, true);
                 free
             }
             None => {
-                let (ready, parent) = (VecDeque::new(), Parent::Nobody);
-                self.hubs.push(Hub { nursery, opener, at, ready, signalled: true, again: false, parent });
+                self.hubs.push(Hub::new(nursery, opener, at));
                 (self.hubs.len() - 1) as u32
             }
         };
-        let body = self.insert_borrowed(hub, BODY, at);
-        (hub, self.word(body))
+        let index = self.nodes.insert_ready(Kind::Body, h, at, &mut { NIL }, None);
+        self.hubs[h as usize].ready.push_back(index);
+        self.listed += 1;
+        (h, self.word(index))
     }
 
-    /// The nursery is over. Its parent's waker comes back to be dropped outside.
+    /// The nursery has ended: nobody polls static children for it any more. What did so comes back to be dropped outside.
+    pub(crate) fn close_hub(&mut self, h: HubIndex) -> Option<Rc<dyn Group>> {
+        self.hubs[h as usize].group.take()
+    }
+
+    /// The nursery is gone. Its parent's waker comes back to be dropped outside.
     pub(crate) fn remove_hub(&mut self, h: HubIndex) -> Option<Waker> {
         let hub = &mut self.hubs[h as usize];
+        debug_assert!(hub.first == NIL && hub.group.is_none());
         self.listed -= hub.ready.len();
         hub.ready.clear();
         (hub.signalled, hub.again) = (false, false);
@@ -502,6 +449,18 @@ impl Sched {
             Parent::Foreign(w) => Some(w),
             _ => None,
         }
+    }
+
+    /// How many children a nursery has: borrowed ones, and static ones.
+    pub(crate) fn children(&self, h: HubIndex) -> (usize, usize) {
+        let hub = &self.hubs[h as usize];
+        (hub.borrowed as usize, hub.statics as usize)
+    }
+
+    /// Has a nursery no child?
+    #[inline]
+    pub(crate) fn is_childless(&self, h: HubIndex) -> bool {
+        self.hubs[h as usize].first == NIL
     }
 
     /// A poll of the nursery begins: how many nodes are ready. `None` if its parent is another than before, and one
@@ -551,21 +510,23 @@ impl Sched {
         self.hubs[h as usize].ready.len() == self.listed
     }
 
-    /// The next ready child of a hub, and its slot.
+    /// The next ready node of a hub, with the child that is in it.
     #[inline]
-    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<(u32, Due)> {
+    pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<InHub> {
         loop {
             let i = self.hubs[h as usize].ready.pop_front()?;
             self.listed -= 1;
             let n = self.nodes.at(i);
             // Else it was freed, or freed and reused, since it was queued.
-            if n.is_queued()
-                && n.hub == h
-                && let Body::Borrowed { slot, .. } = n.body
-            {
-                let cause = n.unqueue();
-                return Some((slot, Due { word: Word::pack(self.executor, n.generation(), i), cause }));
+            if !n.is_queued() || n.hub != h || n.is_flat() {
+                continue;
             }
+            let child = n.take();
+            if child.is_none() && n.kind() != Kind::Body {
+                continue;
+            }
+            let due = Due { word: Word::pack(self.executor, n.generation(), i), cause: n.unqueue() };
+            return Some(InHub { due, child });
         }
     }
 
@@ -596,12 +557,10 @@ impl Sched {
             if !n.queue(cause) {
                 return None;
             }
-            let hub = n.hub;
+            let (hub, is_flat) = (n.hub, n.is_flat());
             self.listed += 1;
-            if self.watched {
-                self.note(word.index(), Happened::Scheduled);
-            }
-            if hub >= FIRST_FLAT {
+            self.scheduled(word.index());
+            if is_flat {
                 self.run.push_back(word.index());
                 return self.host.take();
             }
