@@ -12,7 +12,7 @@ use crate::collections::{Buffered, Moro, Unordered, cancel_by_drop};
 use crate::contender::{Contender, Streams};
 use crate::echo::{Figure, inside, serve};
 use crate::glommio_ring::Glommio;
-use crate::groups::{nest, spawn_join, spawn_join_plain, yields};
+use crate::groups::{climb, nest, spawn_join, spawn_join_plain, yields};
 use crate::load::Shape;
 use crate::memory::{allocations, resident, resident_ours, resident_plain, resident_token};
 use crate::monoio_epoll::Monoio;
@@ -128,6 +128,9 @@ fn wakes() -> Vec<Question> {
             .aside(&["monoio"], unfair)
             .aside(&["futures-buffered"], "the innermost group polls the leaf 61 times before it returns")
     };
+    let climb = |name, title, bars: &[Bar], fixed, fixed_bars: &[Bar], depth: u64| {
+        Question::new(name, title, "ns a wake", everybody!(climb(depth)), bars).row(fixed, STATIC, fixed_bars)
+    };
     let unordered = Of("FuturesUnordered", 0.35);
     vec![
         yields("yield_1", "yield, 1 task", "yield_1_static", 1),
@@ -147,6 +150,23 @@ fn wakes() -> Vec<Question> {
             &[unordered, Slope("nest_1", 63)],
             "nest_64_static",
             &[BestPeer(0.6), Flat("nest_1_static", 1.2)],
+            64,
+        ),
+        climb("climb_1", "wakes by turns, each below 1 group", &[], "climb_1_static", &[], 1),
+        climb(
+            "climb_8",
+            "wakes by turns, each below 8 nested groups",
+            &[unordered],
+            "climb_8_static",
+            &[Flat("climb_1_static", 1.5)],
+            8,
+        ),
+        climb(
+            "climb_64",
+            "wakes by turns, each below 64 nested groups",
+            &[unordered, Slope("climb_1", 63)],
+            "climb_64_static",
+            &[Flat("climb_1_static", 1.5)],
             64,
         ),
         Question::new(

@@ -47,23 +47,17 @@ impl Wait {
         Wait { begun: false, what, parked: None, epoch: 0 }
     }
 
-    /// The questions of the first poll, asked now, by an operation that can mostly be done at once and then needs nothing
-    /// of this. If it [`is_begun`](Wait::is_begun) it may try; else, and if that would block, it goes on with `poll`.
+    /// The questions of the first poll, asked by an operation that can mostly be done at once and then needs nothing of this:
+    /// is it begun, because there is budget left and no scope of the run is cancelled? If it is not, and if it would block,
+    /// it goes on with [`poll`](Wait::poll), which asks what is left to ask.
     #[inline]
-    pub(crate) fn begin(what: Waits) -> Result<Self, Cancelled> {
-        let begun = match runtime::with(|rt| rt.charge().then(|| rt.report())) {
-            None => false,
-            Some(r) => r.map(|()| true)?,
-        };
-        Ok(Wait { begun, what, parked: None, epoch: 0 })
-    }
-
-    #[inline]
-    pub(crate) fn is_begun(&self) -> bool {
+    pub(crate) fn begins_quietly(&mut self) -> bool {
+        self.begun = self.begun || runtime::begins_quietly();
         self.begun
     }
 
     /// One poll of the operation `op`, by the picture in the file header.
+    #[inline]
     pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -9,7 +9,7 @@
 //!
 //! Rules:
 //! * **Look Outside**: at most 64 polls, however deep in nurseries they happen, lie between two looks at clock,
-//!   descriptors and inbox. Under the virtual clock and the seeded scheduler every batch looks outside.
+//!   descriptors and inbox; eight that only pass through nurseries on the way down count as one. Under the virtual clock and the seeded scheduler every batch looks outside.
 //! * No task is being polled, and nothing is borrowed, while a job between polls runs.
 
 use crate::cancel::Reason;
@@ -18,7 +18,7 @@ use crate::deadlock;
 use crate::entry;
 use crate::panics::Steps;
 use crate::reactor::calls::CALLS;
-use crate::runtime::{self, POLLS_PER_TURN, Runtime, Tasks, TimerTarget};
+use crate::runtime::{self, Runtime, TURN, Tasks, TimerTarget};
 use crate::task::raw::Boxed;
 use crate::task::sched::{Due, Flat, Next};
 use crate::task::word::Word;
@@ -176,15 +176,15 @@ pub(crate) fn poll_batch<F: Future>(
 ) -> Option<F::Output> {
     rt.count_turn();
     let ready = rt.sched.borrow().ready_len();
-    let (mut batch, polls) =
-        if rt.steps_are_counted() { (ready, u32::MAX) } else { (usize::MAX, POLLS_PER_TURN) };
+    let (mut batch, polls) = if rt.steps_are_counted() { (ready, u32::MAX) } else { (usize::MAX, TURN) };
     rt.polls_left.set(polls);
     let tasks = rt.change_tasks();
-    while rt.take_poll() {
+    while rt.has_poll() {
         let next = rt.sched.borrow_mut().next(&mut batch, |len| pick(rt, len));
+        let Some(next) = next else { break };
+        rt.take_poll(next.cause());
         match next {
-            None => break,
-            Some(Next::Main(due)) => {
+            Next::Main(due) => {
                 debug_assert_eq!(due.word, main_word);
                 let Some(main) = main.as_mut() else { continue };
                 let fut = main.as_mut().as_pin_mut().expect("main is there until it has ended");
@@ -192,8 +192,8 @@ pub(crate) fn poll_batch<F: Future>(
                     return Some(value);
                 }
             }
-            Some(Next::Flat(due, Flat::Static(child, group))) => group.step(rt, &tasks, due, child),
-            Some(Next::Flat(due, Flat::System(task))) => poll_system(rt, &tasks, due, task),
+            Next::Flat(due, Flat::Static(child, group)) => group.steps(rt, &tasks, due, child),
+            Next::Flat(due, Flat::System(task)) => poll_system(rt, &tasks, due, task),
         }
     }
     None

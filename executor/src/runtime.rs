@@ -33,8 +33,8 @@ pub(crate) use idle::IdlerKey;
 pub(crate) use instruments::uninstall;
 pub(crate) use key::{RunKey, is_current_epoch, is_current_run, require_run, run_key};
 pub(crate) use scopes::{
-    arm_on_entry, cancel, effective, effective_deadline, end_scope, new_scope, new_scope_above, new_scope_at,
-    new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
+    arm_on_entry, begins_quietly, cancel, effective, effective_deadline, end_scope, new_scope,
+    new_scope_above, new_scope_at, new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
 };
 pub use stats::{Stats, stats};
 pub(crate) use stats::{absorbing, count_reactor_change, count_reactor_wait, note_swallowed};
@@ -73,7 +73,11 @@ use std::time::Duration;
 /// Consecutive ready operations a task may do before it has to yield.
 pub(crate) const BUDGET: u32 = 64;
 /// Polls between two looks outside.
-pub(crate) const POLLS_PER_TURN: u32 = 64;
+const POLLS_PER_TURN: u32 = 64;
+/// So many polls that only pass through nurseries, on the way to somebody below, count as one.
+const PASSES_PER_POLL: u32 = 8;
+/// What a turn has to spend: a pass costs one.
+pub(crate) const TURN: u32 = POLLS_PER_TURN * PASSES_PER_POLL;
 
 /// Who a timer is for.
 pub(crate) enum TimerTarget {

@@ -1,13 +1,16 @@
-//! The loop looks outside at most every 64 polls, however deep in nurseries they happen.
+//! The loop looks outside at most every 64 polls, however deep in nurseries they happen; and the way down is bounded.
 
 use pleach_executor::net::UnixStream;
 use pleach_executor::{Cancelled, checkpoint, now, nursery, run, sleep_until, stats};
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
-/// Polls of one look outside, and a few of the tasks that are woken by it before they can say so.
-const BOUND: u64 = 64 + 4;
+/// Polls of one look outside, those that only pass through nurseries on the way to them, and a few of the tasks that are
+/// woken by it before they can say so.
+const BOUND: u64 = 64 + 8;
 
 /// Spins in `width` children below `depth` nurseries until `done` says so.
 async fn spin(depth: u32, width: u32, done: &Cell<bool>) -> Result<(), Cancelled> {
@@ -89,6 +92,73 @@ fn the_loop_looks_outside_every_64_polls_while_a_thousand_children_spin() {
         Ok(())
     }));
     r.unwrap();
+}
+
+#[test]
+fn a_leaf_deep_down_gets_as_many_steps_between_two_looks_as_others() {
+    let (done, steps) = (Cell::new(false), Cell::new(0));
+    let r: Result<(), Cancelled> = run(async {
+        let before = stats().turns;
+        let leaf = async {
+            for _ in 0..10_000 {
+                steps.set(steps.get() + 1);
+                checkpoint().await?;
+            }
+            done.set(true);
+            Ok(())
+        };
+        below(64, Box::pin(leaf)).await?;
+        let turns = stats().turns - before;
+        // 64 levels are passed for the price of 8 polls; what is left of 64 are steps of the leaf.
+        assert!(turns <= 10_000 / 50, "{turns} turns for 10 000 steps");
+        assert!(turns >= 10_000 / 64, "the loop looked outside in between");
+        Ok(())
+    });
+    r.unwrap();
+    assert_eq!((steps.get(), done.get()), (10_000, true));
+}
+
+#[test]
+fn the_way_down_is_bounded_too() {
+    // Each of 200 leaves spins below 32 nurseries of its own: nearly all polls only pass.
+    let r: Result<(), Cancelled> = run(async {
+        let before = stats();
+        nursery(async |n| {
+            for _ in 0..200 {
+                n.spawn(below(
+                    32,
+                    Box::pin(async {
+                        for _ in 0..20 {
+                            checkpoint().await?;
+                        }
+                        Ok(())
+                    }),
+                ));
+            }
+            Ok(())
+        })
+        .await?;
+        let after = stats();
+        let (polls, turns) = (after.polls - before.polls, after.turns - before.turns);
+        assert!(polls > 200 * 20 * 32, "every step had to go down: {polls}");
+        // The last way down may begin when one pass is left.
+        assert!(polls <= turns * (64 * 8 + 32), "{polls} polls in {turns} looks outside");
+        Ok(())
+    });
+    r.unwrap();
+}
+
+type Leaf<'a> = Pin<Box<dyn Future<Output = Result<(), Cancelled>> + 'a>>;
+
+/// The leaf, below so many nurseries of one child each.
+fn below(depth: u32, leaf: Leaf<'_>) -> Leaf<'_> {
+    if depth == 0 {
+        return leaf;
+    }
+    Box::pin(nursery(async move |n| {
+        n.spawn_boxed(below(depth - 1, leaf));
+        Ok(())
+    }))
 }
 
 #[test]

@@ -59,6 +59,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
                 own.word.set(Some(sched.word(index)));
                 sched.set_starter(index, rt.task());
                 let _none = self.core.started.borrow_mut().insert(index, own);
+                self.core.any_started.set(true);
             }
         });
     }
@@ -96,115 +97,119 @@ impl<E: Failure + 'static> Core<E> {
         done: &mut usize,
     ) -> bool {
         // The first is done in any case: else a deep nursery would never get on.
-        while *done == 0 || rt.polls_left.get() > 0 {
+        while *done == 0 || rt.has_poll() {
             let Some(InHub { due, child }) = tasks.next_in_hub(self.hub, *done >= batch) else { break };
             // Every poll counts towards the loop's next look outside, however deep it happens.
-            let _ = rt.take_poll();
+            rt.take_poll(due.cause);
             *done += 1;
             let Some(child) = child else { return true };
-            let _waits = self.step_of(rt, tasks, due, child);
+            let _waits = self.step_of::<false>(rt, tasks, due, child);
         }
         false
     }
 
-    /// One step of a child; says whether it has ended.
+    /// One step of a child; says whether it has ended. Made twice, so that each of its two loops has it in one piece.
     #[inline(always)]
-    fn step_of(&self, rt: &Runtime, tasks: &Tasks<'_>, due: Due, child: Child) -> bool {
+    fn step_of<const STATIC: bool>(&self, rt: &Runtime, tasks: &Tasks<'_>, due: Due, child: Child) -> bool {
         let index = due.word.index();
-        let mut future = Some(self.future_of(child));
+        let mut future = self.future_of(child);
         let own = self.own_scope(index);
         let scope = own.unwrap_or_else(|| self.kids());
-        let mut result = None;
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let _outside = rt.out_of_locals();
-            let Some(child) = &mut future else { return };
-            let Poll::Ready(r) = tasks.poll_task(due, scope, child.as_mut()) else { return };
-            let was_cancelled = r.is_err() && (rt.is_cancelled(scope) || rt.is_cancelled(self.kids()));
-            result = Some((r, was_cancelled));
-            // Its destructors stand where its code stood: it is still the current task.
-            future = None;
+            tasks.poll_task(due, scope, future.as_mut())
         }));
-        match (result, polled) {
-            (None, Ok(())) => {
-                if let Some(future) = future {
-                    self.put_back(rt, index, future);
-                }
-                false
+        let outcome = match polled {
+            Ok(Poll::Pending) => {
+                self.put_back::<STATIC>(rt, index, future);
+                return false;
             }
-            (Some((Ok(()), _)), Ok(())) if own.is_none() => {
-                rt.sched.borrow_mut().end_child(index);
-                true
-            }
-            (result, polled) => {
-                self.ended_otherwise(rt, index, result, polled, future);
-                true
-            }
-        }
+            Ok(Poll::Ready(r)) => Ok(r),
+            Err(payload) => Err(payload),
+        };
+        self.end::<STATIC>(rt, index, scope, future, outcome);
+        true
     }
 
-    /// The end of a child that failed, panicked, or has a scope of its own.
-    #[cold]
-    fn ended_otherwise(
+    /// The end of a child.
+    #[inline(always)]
+    fn end<const STATIC: bool>(
         &self,
         rt: &Runtime,
         index: u32,
-        result: Option<(Result<(), E>, bool)>,
-        polled: Result<(), Payload>,
-        future: Option<Boxed<Result<(), E>>>,
+        scope: ScopeId,
+        future: Boxed<Result<(), E>>,
+        outcome: Outcome<(), E>,
     ) {
-        let own = self.started.borrow_mut().remove(&index);
+        let was_cancelled =
+            matches!(outcome, Ok(Err(_))) && (rt.is_cancelled(scope) || rt.is_cancelled(self.kids()));
+        let own = if self.any_started.get() { self.take_own(index) } else { None };
+        // Its destructors stand where its code stood: it is still the current task.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop((future, own))));
         rt.sched.borrow_mut().end_child(index);
-        let (outcome, was_cancelled) = match result {
-            Some((r, was_cancelled)) => (Ok(r), was_cancelled),
-            None => (Err(()), false),
-        };
-        // A child has one outcome: what its code panicked with, else what it returned. A panic of its destructors is one more.
-        match (outcome, polled) {
-            (Ok(r), polled) => {
-                self.child_ended(was_cancelled, Ok(r));
-                polled.map_or_else(|payload| self.child_ended(false, Err(payload)), |()| {});
-            }
-            (Err(()), Err(payload)) => self.child_ended(false, Err(payload)),
-            (Err(()), Ok(())) => unreachable!("it waits"),
+        if !matches!((&outcome, &dropped), (Ok(Ok(())), Ok(()))) {
+            self.ended_badly(was_cancelled, outcome, dropped);
         }
+    }
+
+    /// A child has failed or panicked, or its destructors have.
+    #[cold]
+    fn ended_badly(&self, was_cancelled: bool, outcome: Outcome<(), E>, dropped: Result<(), Payload>) {
+        if self.closed.get() {
+            // It has dropped its own nursery from the poll in which it ended: the run is the next to be told.
+            runtime::orphan_ended(outcome.map(|r| r.is_ok()));
+            if let Err(payload) = dropped {
+                runtime::orphan_ended(Err(payload));
+            }
+            return;
+        }
+        self.ended(was_cancelled, outcome);
         if let Err(payload) = dropped {
-            self.child_ended(false, Err(payload));
+            self.panicked(payload);
         }
     }
 
     /// The scope of a child that was started.
+    #[inline]
     fn own_scope(&self, index: u32) -> Option<ScopeId> {
-        let started = self.started.borrow();
-        if started.is_empty() { None } else { started.get(&index).map(|own| own.id) }
+        if self.any_started.get() { self.started.borrow().get(&index).map(|own| own.id) } else { None }
     }
 
-    fn put_back(&self, rt: &Runtime, index: u32, future: Boxed<Result<(), E>>) {
+    #[cold]
+    fn take_own(&self, index: u32) -> Option<Rc<OwnScope>> {
+        let mut started = self.started.borrow_mut();
+        let own = started.remove(&index);
+        self.any_started.set(!started.is_empty());
+        own
+    }
+
+    #[inline(always)]
+    fn put_back<const STATIC: bool>(&self, rt: &Runtime, index: u32, future: Boxed<Result<(), E>>) {
         // SAFETY: Borrowed Child: it came out of the table, and goes back into the same place.
         let left = rt.sched.borrow_mut().put_back(index, unsafe { Child::erase(future) });
         if let Some(child) = left {
-            // It has dropped its own nursery: a panic of its destructors has nowhere to go.
-            let dropped = catch_unwind(AssertUnwindSafe(|| self.discard(child)));
-            std::mem::forget(dropped);
+            self.discard_quietly(child);
         }
     }
 
-    /// Tells whoever is to know how a child ended.
-    fn child_ended(&self, was_cancelled: bool, outcome: Outcome<(), E>) {
-        if self.closed.get() {
-            // It has dropped its own nursery from the poll in which it ended: the run is the next to be told.
-            runtime::orphan_ended(outcome.map(|r| r.is_ok()));
-        } else {
-            self.ended(was_cancelled, outcome);
-        }
+    /// A child has dropped its own nursery: a panic of its destructors has nowhere to go.
+    #[cold]
+    fn discard_quietly(&self, child: Child) {
+        let dropped = catch_unwind(AssertUnwindSafe(|| self.discard(child)));
+        std::mem::forget(dropped);
     }
 }
 
 impl<E: Failure + 'static> Group for Core<E> {
-    fn step(self: Rc<Self>, rt: &Runtime, tasks: &Tasks<'_>, due: Due, child: Child) {
-        let ended = self.step_of(rt, tasks, due, child);
+    fn steps(self: Rc<Self>, rt: &Runtime, tasks: &Tasks<'_>, due: Due, child: Child) {
+        let (mut next, mut ended) = (Some((due, child)), false);
+        while let Some((due, child)) = next {
+            ended |= self.step_of::<true>(rt, tasks, due, child);
+            // One that has dropped its own nursery has dropped the others as well.
+            next = if self.closed.get() { return } else { tasks.next_static(self.hub) };
+        }
         // The last one: the nursery looks whether it is over.
-        if ended && !self.closed.get() && rt.sched.borrow().is_childless(self.hub) {
+        if ended && rt.sched.borrow().is_childless(self.hub) {
             runtime::signal_hub(self.hub);
         }
     }

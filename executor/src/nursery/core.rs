@@ -46,6 +46,8 @@ pub(crate) struct Core<E> {
     cancelled: RefCell<Option<E>>,
     panic: RefCell<Option<Payload>>,
     pub(super) started: RefCell<Started>,
+    /// Is there any? Every step of a child asks.
+    pub(super) any_started: Cell<bool>,
     pub(crate) closed: Cell<bool>,
     owed: Cell<isize>,
 }
@@ -71,6 +73,7 @@ impl<E: Failure> Core<E> {
             cancelled: RefCell::default(),
             panic: RefCell::default(),
             started: RefCell::new(Started::new()),
+            any_started: Cell::new(false),
             closed: Cell::new(false),
             owed: Cell::new(0),
         }

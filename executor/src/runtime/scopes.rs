@@ -224,6 +224,12 @@ pub(crate) fn effective(scope: ScopeId) -> Option<Reason> {
     with(|rt| rt.scopes.borrow().effective(scope).cloned())
 }
 
+/// Charges a ready operation to the task's budget, if there is some left and no scope at all is cancelled.
+#[inline]
+pub(crate) fn begins_quietly() -> bool {
+    with(|rt| rt.quiet.get() && rt.charge())
+}
+
 /// Reports the current scope's cancellation, if there is one.
 pub(crate) fn report() -> Result<(), Cancelled> {
     with(Runtime::report)

@@ -8,7 +8,7 @@
 //! Rules:
 //! * **All Are Woken**: a batch is woken to its end, also if a foreign waker in it panics.
 
-use super::{BUDGET, Runtime, try_with, with};
+use super::{BUDGET, PASSES_PER_POLL, Runtime, try_with, with};
 use crate::cancel::{Reason, ScopeId};
 use crate::panics::{Payload, Steps, keep_first};
 use crate::registry;
@@ -95,11 +95,18 @@ impl Runtime {
         self.budget.get()
     }
 
-    /// Takes one of the polls that are left until the loop looks outside.
-    pub(crate) fn take_poll(&self) -> bool {
-        let left = self.polls_left.get();
-        self.polls_left.set(left.saturating_sub(1));
-        left > 0
+    /// May there be another poll before the loop looks outside?
+    #[inline]
+    pub(crate) fn has_poll(&self) -> bool {
+        self.polls_left.get() > 0
+    }
+
+    /// Takes a poll of those that are left. One that is for a nursery only, on the way to somebody deeper, takes little: so
+    /// whoever is deep down gets as many steps a turn as others.
+    #[inline]
+    pub(crate) fn take_poll(&self, cause: Cause) {
+        let cost = if cause == Cause::Any { PASSES_PER_POLL } else { 1 };
+        self.polls_left.set(self.polls_left.get().saturating_sub(cost));
     }
 
     /// In tests a turn is one step of whoever was ready when it began, in nurseries as well.
@@ -200,6 +207,18 @@ impl Tasks<'_> {
         sched.next_in_hub(hub)
     }
 
+    /// The next static child of the same nursery, if it is the next in the run queue and the turn lasts. Not in tests, where
+    /// the order may be another.
+    #[inline]
+    pub(crate) fn next_static(&self, hub: HubIndex) -> Option<(Due, Child)> {
+        if !self.rt.has_poll() || self.rt.steps_are_counted() {
+            return None;
+        }
+        let next = self.rt.sched.borrow_mut().next_static(hub)?;
+        self.rt.take_poll(next.0.cause);
+        Some(next)
+    }
+
     /// What was current before is so again.
     pub(crate) fn back(&self) {
         self.rt.task.set(self.task);
@@ -244,8 +263,9 @@ pub(crate) fn wake_each(wakers: impl IntoIterator<Item = Waker>) {
 
 /// A nursery as the loop sees it: its static children are polled and dropped in the type they came in with.
 pub(crate) trait Group {
-    /// One step of a static child, which is put back or has ended when this returns.
-    fn step(self: Rc<Self>, rt: &Runtime, tasks: &Tasks<'_>, due: Due, child: Child);
+    /// One step of a static child, and of those of the same nursery that are next in the run queue. Each is put back, or
+    /// has ended, when this returns.
+    fn steps(self: Rc<Self>, rt: &Runtime, tasks: &Tasks<'_>, due: Due, child: Child);
 
     /// Drops a child of a run that gives up on it.
     fn discard(&self, child: Child);

@@ -16,23 +16,21 @@
 mod core;
 mod error;
 mod many;
+mod steps;
 #[cfg(test)]
 mod tests;
 
 pub use self::core::ChannelStats;
 pub use error::{NextError, ReceiveError, SendError, TryReceiveError, TrySendError};
 
-use self::core::{Core, Receiving, Sending};
-use crate::checkpoint::Wait;
+use self::core::Core;
 use crate::error::Cancelled;
-use crate::parking::list::Place;
 use crate::runtime;
-use crate::waits::Waits;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use steps::{ReceiveStep, SendStep};
 
 /// Opens a channel for `capacity` items in between; with 0 every send waits for its receive.
 ///
@@ -107,19 +105,9 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// Outside: [`Cancelled`] if the scope around the call is cancelled. Inside: [`SendError`] with the item.
-    pub async fn send(&self, item: T) -> Result<Result<(), SendError<T>>, Cancelled> {
-        let mut item = item;
-        let mut wait = Wait::begin(Waits::Room)?;
-        if wait.is_begun() {
-            match self.try_send(item) {
-                Ok(()) => return Ok(Ok(())),
-                Err(TrySendError::WouldBlock(back)) => item = back,
-                Err(TrySendError::Closed(item)) => return Ok(Err(SendError::Closed(item))),
-                Err(TrySendError::Broken(item)) => return Ok(Err(SendError::Broken(item))),
-            }
-        }
-        let mut step = SendStep { from: self, item: Some(item), place: None };
-        poll_fn(|cx| wait.poll(cx, |cx| step.poll(cx.waker()))).await
+    #[inline]
+    pub fn send(&self, item: T) -> impl Future<Output = Result<Result<(), SendError<T>>, Cancelled>> {
+        SendStep::new(self, item)
     }
 
     /// Sends an item if that is possible without waiting and without overtaking anybody.
@@ -127,6 +115,7 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// [`TrySendError`] with the item.
+    #[inline]
     pub fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
         if !self.open.get() {
             return Err(TrySendError::Closed(item));
@@ -155,81 +144,6 @@ impl<T> Sender<T> {
     }
 }
 
-/// Is `old` as good as `waker`, or is there a clone to put in its place? Then the clone is swapped for the old one, which is
-/// to be dropped outside of the borrow, as the clone has to be made.
-fn keeps(old: &mut Waker, waker: &Waker, new: &mut Option<Waker>) -> bool {
-    if let Some(new) = new {
-        std::mem::swap(old, new);
-        return true;
-    }
-    old.will_wake(waker)
-}
-
-/// One send: holds its item, then its place in line.
-struct SendStep<'a, T> {
-    from: &'a Sender<T>,
-    item: Option<T>,
-    place: Option<Place>,
-}
-
-impl<T> SendStep<'_, T> {
-    fn poll(&mut self, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
-        let Some(place) = self.place.take() else { return self.begin(waker) };
-        let mut new = None;
-        let mut core = loop {
-            let mut core = self.from.core.borrow_mut();
-            let Sending::Waiting { waker: old, .. } = core.sending(&place) else { break core };
-            if keeps(old, waker, &mut new) {
-                self.place = Some(place);
-                drop(core);
-                drop(new);
-                return Poll::Pending;
-            }
-            drop(core);
-            new = Some(waker.clone());
-        };
-        match core.end_sending(place) {
-            Sending::Ended(outcome) => Poll::Ready(outcome),
-            Sending::Waiting { .. } => unreachable!("just looked at"),
-        }
-    }
-
-    fn begin(&mut self, waker: &Waker) -> Poll<Result<(), SendError<T>>> {
-        let item = self.item.take().expect("an item from the start until it is sent or in line");
-        // Cloned outside of the borrow, and dropped there if it is not needed: a foreign waker may do anything.
-        let own = waker.clone();
-        if !self.from.open.get() {
-            return Poll::Ready(Err(SendError::Closed(item)));
-        }
-        let mut core = self.from.core.borrow_mut();
-        let sent = core.send(item);
-        if let Err(TrySendError::WouldBlock(item)) = sent {
-            self.place = Some(core.wait_to_send(self.from.handle, own, item));
-            return Poll::Pending;
-        }
-        drop(core);
-        Poll::Ready(match sent {
-            Ok(woken) => {
-                if let Some(waker) = woken {
-                    waker.wake();
-                }
-                Ok(())
-            }
-            Err(TrySendError::Closed(item)) => Err(SendError::Closed(item)),
-            Err(TrySendError::Broken(item) | TrySendError::WouldBlock(item)) => Err(SendError::Broken(item)),
-        })
-    }
-}
-
-impl<T> Drop for SendStep<'_, T> {
-    fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            let left = self.from.core.borrow_mut().end_sending(place);
-            drop(left);
-        }
-    }
-}
-
 impl<T> Receiver<T> {
     /// Receives the next item, waiting for one.
     ///
@@ -241,18 +155,9 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// Outside: [`Cancelled`] if the scope around the call is cancelled. Inside: [`ReceiveError`].
-    pub async fn receive(&self) -> Result<Result<T, ReceiveError>, Cancelled> {
-        let mut wait = Wait::begin(Waits::Item)?;
-        if wait.is_begun() {
-            match self.try_receive() {
-                Ok(item) => return Ok(Ok(item)),
-                Err(TryReceiveError::Closed) => return Ok(Err(ReceiveError::Closed)),
-                Err(TryReceiveError::End) => return Ok(Err(ReceiveError::End)),
-                Err(TryReceiveError::WouldBlock) => {}
-            }
-        }
-        let mut step = ReceiveStep { from: self, place: None };
-        poll_fn(|cx| wait.poll(cx, |cx| step.poll(cx.waker()))).await
+    #[inline]
+    pub fn receive(&self) -> impl Future<Output = Result<Result<T, ReceiveError>, Cancelled>> {
+        ReceiveStep::new(self)
     }
 
     /// Receives the next item if one is there.
@@ -260,6 +165,7 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// [`TryReceiveError`].
+    #[inline]
     pub fn try_receive(&self) -> Result<T, TryReceiveError> {
         if !self.open.get() {
             return Err(TryReceiveError::Closed);
@@ -286,80 +192,6 @@ impl<T> Receiver<T> {
     #[must_use]
     pub fn stats(&self) -> ChannelStats {
         self.core.borrow().stats()
-    }
-}
-
-/// One receive: nothing, then its place in line.
-struct ReceiveStep<'a, T> {
-    from: &'a Receiver<T>,
-    place: Option<Place>,
-}
-
-impl<T> ReceiveStep<'_, T> {
-    fn poll(&mut self, waker: &Waker) -> Poll<Result<T, ReceiveError>> {
-        let Some(place) = self.place.take() else { return self.begin(waker) };
-        let mut new = None;
-        let mut core = loop {
-            let mut core = self.from.core.borrow_mut();
-            let Receiving::Waiting { waker: old, .. } = core.receiving(&place) else { break core };
-            if keeps(old, waker, &mut new) {
-                self.place = Some(place);
-                drop(core);
-                drop(new);
-                return Poll::Pending;
-            }
-            drop(core);
-            new = Some(waker.clone());
-        };
-        match core.end_receiving(place) {
-            Receiving::Ended(outcome) => Poll::Ready(outcome),
-            Receiving::Waiting { .. } => unreachable!("just looked at"),
-        }
-    }
-
-    fn begin(&mut self, waker: &Waker) -> Poll<Result<T, ReceiveError>> {
-        // Cloned outside of the borrow, and dropped there if it is not needed: a foreign waker may do anything.
-        let own = waker.clone();
-        if !self.from.open.get() {
-            return Poll::Ready(Err(ReceiveError::Closed));
-        }
-        let mut core = self.from.core.borrow_mut();
-        let received = core.receive();
-        if matches!(received, Err(TryReceiveError::WouldBlock)) {
-            self.place = Some(core.wait_to_receive(self.from.handle, own));
-            return Poll::Pending;
-        }
-        drop(core);
-        Poll::Ready(match received {
-            Ok((item, woken)) => {
-                if let Some(waker) = woken {
-                    waker.wake();
-                }
-                Ok(item)
-            }
-            Err(TryReceiveError::Closed) => Err(ReceiveError::Closed),
-            Err(TryReceiveError::End | TryReceiveError::WouldBlock) => Err(ReceiveError::End),
-        })
-    }
-}
-
-impl<T> Drop for ReceiveStep<'_, T> {
-    fn drop(&mut self) {
-        let Some(place) = self.place.take() else { return };
-        let (woken, left) = {
-            let mut core = self.from.core.borrow_mut();
-            match core.end_receiving(place) {
-                Receiving::Ended(Ok(item)) => core.put_back(item),
-                Receiving::Ended(Err(_)) => (None, None),
-                Receiving::Waiting { waker, .. } => {
-                    drop(core);
-                    drop(waker);
-                    (None, None)
-                }
-            }
-        };
-        runtime::wake_each(woken);
-        drop(left);
     }
 }
 

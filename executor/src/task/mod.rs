@@ -1,11 +1,13 @@
 //! Tasks as the scheduler sees them: numbered nodes, a queue of those that are ready, and hubs for the children
 //! that live inside a nursery's own future.
 //!
-//! * `sched.rs`: hubs and the run queue as data; `nodes.rs`: the table of nodes, with the children in it.
+//! * `sched.rs`: hubs and the run queue as data; `nodes.rs`: the table of nodes, with the children in it;
+//!   `line.rs`: a queue of them.
 //! * `tree.rs`: who belongs to whom, as a user may see it.
 //! * `word.rs`: the 64 bits a waker consists of.
 //! * `raw.rs`: all unsafe code of tasks: the waker's table, and children without their lifetime and type.
 
+mod line;
 mod nodes;
 pub(crate) mod raw;
 pub(crate) mod sched;

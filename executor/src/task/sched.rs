@@ -23,6 +23,7 @@ mod census;
 mod known;
 
 use super::TaskId;
+use super::line::Line;
 pub(crate) use super::nodes::Cause;
 use super::nodes::{Kind, NIL, Node, Nodes, Place};
 use super::raw::{self, Boxed, Child};
@@ -31,7 +32,7 @@ use super::word::Word;
 use crate::runtime::Group;
 pub(crate) use known::Happened;
 use known::Known;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -45,7 +46,7 @@ struct Hub {
     /// The task that opened it, and where.
     opener: Option<TaskId>,
     at: Place,
-    ready: VecDeque<u32>,
+    ready: Line,
     signalled: bool,
     /// It was to be signalled while it was being polled.
     again: bool,
@@ -71,7 +72,7 @@ impl Hub {
             nursery,
             opener,
             at,
-            ready: VecDeque::new(),
+            ready: Line::new(),
             signalled: true,
             again: false,
             parent: Parent::Nobody,
@@ -116,6 +117,13 @@ pub(crate) enum Next {
     Flat(Due, Flat),
 }
 
+impl Next {
+    pub(crate) fn cause(&self) -> Cause {
+        let (Next::Main(due) | Next::Flat(due, _)) = self;
+        due.cause
+    }
+}
+
 /// What a nursery has to poll next: a child, or its body.
 #[must_use]
 pub(crate) struct InHub {
@@ -139,7 +147,7 @@ pub(crate) struct Sched {
     known: Known,
     hubs: Vec<Hub>,
     free_hubs: Vec<u32>,
-    run: VecDeque<u32>,
+    run: Line,
     /// How many entries all lists have together.
     listed: usize,
     /// The run's own tasks at rest, by index.
@@ -159,7 +167,7 @@ impl Sched {
             known: Known::new(),
             hubs: Vec::new(),
             free_hubs: Vec::new(),
-            run: VecDeque::new(),
+            run: Line::new(),
             listed: 0,
             system: BTreeMap::new(),
             flat_live: 0,
@@ -215,7 +223,7 @@ impl Sched {
         let hub = &mut self.hubs[h as usize];
         let index = self.nodes.insert_ready(Kind::Borrowed, h, at, &mut hub.first, Some(child));
         hub.borrowed += 1;
-        hub.ready.push_back(index);
+        hub.ready.push(index);
         self.listed += 1;
         self.spawned_ready(index);
         index
@@ -247,7 +255,7 @@ impl Sched {
     }
 
     fn insert_flat(&mut self, index: u32) -> Option<Waker> {
-        self.run.push_back(index);
+        self.run.push(index);
         self.listed += 1;
         self.flat_live += 1;
         self.spawned_ready(index);
@@ -376,7 +384,7 @@ impl Sched {
         while *batch > 0 && !self.run.is_empty() {
             let at = pick(self.run.len().min(*batch));
             *batch -= 1;
-            let i = if at == 0 { self.run.pop_front() } else { self.run.remove(at) };
+            let i = if at == 0 { self.run.pop() } else { self.run.remove(at) };
             let Some(i) = i else { break };
             self.listed -= 1;
             let n = self.nodes.at(i);
@@ -400,6 +408,21 @@ impl Sched {
             return Some(Next::Flat(Due { word, cause: self.nodes.at(i).unqueue() }, task));
         }
         None
+    }
+
+    /// The next ready node if it is a static child of this nursery.
+    #[inline]
+    pub(crate) fn next_static(&mut self, h: HubIndex) -> Option<(Due, Child)> {
+        let i = self.run.first()?;
+        let n = self.nodes.at(i);
+        if !n.is_queued() || n.hub != h || n.kind() != Kind::Static {
+            return None;
+        }
+        let child = n.take()?;
+        let due = Due { word: Word::pack(self.executor, n.generation(), i), cause: n.unqueue() };
+        let _same = self.run.pop();
+        self.listed -= 1;
+        Some((due, child))
     }
 
     /// A host goes to wait, with this waker; or it is back.
@@ -427,7 +450,7 @@ impl Sched {
             }
         };
         let index = self.nodes.insert_ready(Kind::Body, h, at, &mut { NIL }, None);
-        self.hubs[h as usize].ready.push_back(index);
+        self.hubs[h as usize].ready.push(index);
         self.listed += 1;
         (h, self.word(index))
     }
@@ -514,7 +537,7 @@ impl Sched {
     #[inline]
     pub(crate) fn next_in_hub(&mut self, h: HubIndex) -> Option<InHub> {
         loop {
-            let i = self.hubs[h as usize].ready.pop_front()?;
+            let i = self.hubs[h as usize].ready.pop()?;
             self.listed -= 1;
             let n = self.nodes.at(i);
             // Else it was freed, or freed and reused, since it was queued.
@@ -551,9 +574,11 @@ impl Sched {
         self.wake_for(word, Cause::Any)
     }
 
+    #[inline]
     fn wake_for(&mut self, mut word: Word, mut cause: Cause) -> Option<Waker> {
+        debug_assert_eq!(word.executor(), self.executor);
         loop {
-            let n = self.node(word)?;
+            let n = self.nodes.of(word)?;
             if !n.queue(cause) {
                 return None;
             }
@@ -561,11 +586,11 @@ impl Sched {
             self.listed += 1;
             self.scheduled(word.index());
             if is_flat {
-                self.run.push_back(word.index());
+                self.run.push(word.index());
                 return self.host.take();
             }
             let hub = &mut self.hubs[hub as usize];
-            hub.ready.push_back(word.index());
+            hub.ready.push(word.index());
             if std::mem::replace(&mut hub.signalled, true) {
                 return None;
             }

@@ -97,6 +97,26 @@ impl<T> Core<T> {
         self.handles
     }
 
+    /// Puts an item into the buffer if nobody waits on either side and there is room: the way of nearly all of them. Else it
+    /// comes back, for [`send`](Core::send).
+    #[inline(always)]
+    pub(super) fn put(&mut self, item: T) -> Result<(), T> {
+        let room = self.buffer.len() < self.capacity;
+        if !room || self.open_receivers == 0 || self.receivers.len() > 0 || self.senders.len() > 0 {
+            return Err(item);
+        }
+        self.buffer.push_back(item);
+        self.note_peak();
+        Ok(())
+    }
+
+    /// Takes an item out of the buffer if there is one, and nobody waits for the room it leaves. `None` says nothing: then it
+    /// is for [`receive`](Core::receive).
+    #[inline(always)]
+    pub(super) fn take(&mut self) -> Option<T> {
+        if self.senders.len() > 0 { None } else { self.buffer.pop_front() }
+    }
+
     /// To the oldest waiting receiver, else into the buffer. `Some`: whom to wake.
     #[inline]
     pub(super) fn send(&mut self, item: T) -> Result<Option<Waker>, TrySendError<T>> {

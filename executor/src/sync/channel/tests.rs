@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{CancelScope, check, checkpoint, move_on_after, nursery, run, yield_now};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 type Boxed<'a, V> = Pin<Box<dyn Future<Output = Result<V, Cancelled>> + 'a>>;
@@ -37,6 +38,42 @@ fn a_full_channel_and_an_empty_one_would_block() {
         assert_eq!(rx.try_receive(), Ok(2));
         assert_eq!(rx.try_receive(), Err(TryReceiveError::WouldBlock));
         assert_eq!(tx.stats().peak, 2);
+    });
+}
+
+/// Who waits, is cancelled and then kept instead of dropped.
+#[test]
+fn a_cancelled_wait_that_is_kept_is_in_nobodys_way() {
+    run(async {
+        let (tx, rx) = bounded(1);
+        let r: Result<Option<()>, Cancelled> = CancelScope::new()
+            .run(async |scope| {
+                let mut received = receiving(&rx);
+                assert!(poll_once(&mut received).await.is_none());
+                scope.cancel();
+                let told = poll_fn(|cx| received.as_mut().poll(cx)).await;
+                assert!(told.is_err());
+                assert_eq!((rx.stats().receiving, tx.try_send(1)), (0, Ok(())));
+                assert_eq!(rx.try_receive(), Ok(1), "it was not handed to one who does not come for it");
+                drop(received);
+                check()
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
+        tx.try_send(1).unwrap();
+        let r: Result<Option<()>, Cancelled> = CancelScope::new()
+            .run(async |scope| {
+                let mut sent = sending(&tx, 2);
+                assert!(poll_once(&mut sent).await.is_none());
+                scope.cancel();
+                assert!(poll_fn(|cx| sent.as_mut().poll(cx)).await.is_err());
+                assert_eq!((tx.stats().sending, rx.try_receive()), (0, Ok(1)));
+                assert_eq!(rx.try_receive(), Err(TryReceiveError::WouldBlock), "nobody receives it");
+                drop(sent);
+                check()
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
     });
 }
 

@@ -43,11 +43,11 @@ impl Sched {
 
     /// How many tasks are in a list of those that are ready, `running` apart.
     pub(crate) fn runnable(&self, running: Option<TaskId>) -> usize {
-        let counts = |index: &&u32| {
-            let n = self.nodes.get(**index);
-            is_task(n) && n.is_queued() && running != Some(TaskId(self.word(**index)))
+        let counts = |index: &u32| {
+            let n = self.nodes.get(*index);
+            is_task(n) && n.is_queued() && running != Some(TaskId(self.word(*index)))
         };
-        self.run.iter().chain(self.hubs.iter().flat_map(|hub| &hub.ready)).filter(counts).count()
+        self.run.iter().chain(self.hubs.iter().flat_map(|hub| hub.ready.iter())).filter(counts).count()
     }
 
     /// The task whose code this word is: itself, or the opener of the nursery whose body it is.
