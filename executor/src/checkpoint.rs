@@ -136,6 +136,7 @@ pub(crate) async fn cancellable<T>(
 ///     assert!(matches!(r, Ok(None)));
 /// });
 /// ```
+#[inline]
 pub fn check() -> Result<(), Cancelled> {
     runtime::report()
 }

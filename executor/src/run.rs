@@ -182,9 +182,9 @@ pub(crate) fn poll_batch<F: Future>(
     while rt.has_poll() {
         let next = rt.sched.borrow_mut().next(&mut batch, |len| pick(rt, len));
         let Some(next) = next else { break };
-        rt.take_poll(next.cause());
         match next {
             Next::Main(due) => {
+                rt.take_poll(due.cause);
                 debug_assert_eq!(due.word, main_word);
                 let Some(main) = main.as_mut() else { continue };
                 let fut = main.as_mut().as_pin_mut().expect("main is there until it has ended");
@@ -192,8 +192,14 @@ pub(crate) fn poll_batch<F: Future>(
                     return Some(value);
                 }
             }
-            Next::Flat(due, Flat::Static(child, group)) => group.steps(rt, &tasks, due, child),
-            Next::Flat(due, Flat::System(task)) => poll_system(rt, &tasks, due, task),
+            Next::Flat(due, Flat::Static(child, group)) => {
+                rt.take_poll(due.cause);
+                group.steps(rt, &tasks, due, child);
+            }
+            Next::Flat(due, Flat::System(task)) => {
+                rt.take_poll(due.cause);
+                poll_system(rt, &tasks, due, task);
+            }
         }
     }
     None

@@ -215,6 +215,7 @@ impl CancelScope {
 }
 
 impl Drop for CancelScope {
+    #[inline]
     fn drop(&mut self) {
         if runtime::is_current_epoch(self.handle.run) {
             runtime::end_scope(self.handle.id);

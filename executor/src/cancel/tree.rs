@@ -186,6 +186,7 @@ impl Tree {
     }
 
     /// A clean node: new, or left clean by `remove`.
+    #[inline]
     fn make(&mut self, origin: Origin) -> u32 {
         let i = match self.free.pop() {
             Some(i) => i,
@@ -200,6 +201,7 @@ impl Tree {
         i
     }
 
+    #[inline]
     fn id(&self, i: u32) -> ScopeId {
         ScopeId { index: i, generation: self.nodes[i as usize].generation }
     }
@@ -303,6 +305,7 @@ impl Tree {
         self.nodes[parent as usize].first_child = i;
     }
 
+    #[inline]
     fn unlink(&mut self, i: u32) {
         let (parent, prev, next) = {
             let n = &mut self.nodes[i as usize];

@@ -23,11 +23,13 @@ impl fmt::Display for RunKey {
 }
 
 impl Runtime {
+    #[inline]
     pub(crate) fn key(&self) -> RunKey {
         RunKey { epoch: registry::epoch() as u32, run: self.run.get() }
     }
 
     /// See [`require_run`].
+    #[inline]
     #[track_caller]
     pub(crate) fn require_run(&self, key: RunKey, what: &str) {
         if !self.is_active() || key != self.key() {
@@ -37,6 +39,7 @@ impl Runtime {
 }
 
 /// The key of the active run.
+#[inline]
 #[track_caller]
 pub(crate) fn run_key() -> RunKey {
     let (active, key) = with(|rt| (rt.is_active(), rt.key()));
@@ -69,6 +72,7 @@ pub(crate) fn is_current_run(key: RunKey) -> bool {
 }
 
 /// Is this key of the present fork epoch? For destructors: an inherited object cleans nothing up in a forked child.
+#[inline]
 pub(crate) fn is_current_epoch(key: RunKey) -> bool {
     key.epoch == registry::epoch() as u32
 }

@@ -50,6 +50,7 @@ impl Runtime {
 
     /// Makes `scope` the current one until the guard goes. Re-parents it if it is entered below another scope than
     /// before: a scope's parent is the scope that is current when it is polled.
+    #[inline]
     pub(crate) fn enter(&self, scope: ScopeId) -> Entered<'_> {
         let inside = self.enter_as_is(scope);
         if !self.scopes.borrow().hangs_below(scope, inside.before) {
@@ -59,6 +60,7 @@ impl Runtime {
     }
 
     /// Makes `scope` current without touching its place in the tree: for children, whose scope hangs where it hangs.
+    #[inline]
     pub(crate) fn enter_as_is(&self, scope: ScopeId) -> Entered<'_> {
         Entered { rt: self, before: self.scope.replace(scope) }
     }
@@ -161,6 +163,7 @@ pub(crate) fn new_scope(origin: Origin) -> ScopeId {
 }
 
 /// The same, opened by the current task at `at`.
+#[inline]
 pub(crate) fn new_scope_at(at: &'static Location<'static>) -> ScopeId {
     with(|rt| rt.scopes.borrow_mut().insert(rt.scope.get(), Origin::Opened { at, by: rt.task() }))
 }
@@ -174,6 +177,7 @@ pub(crate) fn new_scope_above(scope: ScopeId, origin: Origin) -> ScopeId {
     with(|rt| rt.change(|tree| tree.insert_above(scope, origin)))
 }
 
+#[inline]
 pub(crate) fn end_scope(scope: ScopeId) {
     let _ = try_with(|rt| rt.end_scopes([scope]));
 }
@@ -200,6 +204,7 @@ pub(crate) fn set_deadline(scope: ScopeId, at: Option<Instant>) {
 }
 
 /// A scope is entered: if for the first time, its limit begins to count.
+#[inline]
 pub(crate) fn arm_on_entry(scope: ScopeId) {
     with(|rt| {
         let first = rt.scopes.borrow_mut().enter(scope, || rt.clock().now());
@@ -231,6 +236,7 @@ pub(crate) fn begins_quietly() -> bool {
 }
 
 /// Reports the current scope's cancellation, if there is one.
+#[inline]
 pub(crate) fn report() -> Result<(), Cancelled> {
     with(Runtime::report)
 }

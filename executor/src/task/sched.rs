@@ -117,13 +117,6 @@ pub(crate) enum Next {
     Flat(Due, Flat),
 }
 
-impl Next {
-    pub(crate) fn cause(&self) -> Cause {
-        let (Next::Main(due) | Next::Flat(due, _)) = self;
-        due.cause
-    }
-}
-
 /// What a nursery has to poll next: a child, or its body.
 #[must_use]
 pub(crate) struct InHub {
