@@ -3,18 +3,21 @@
 //! ```text
 //!   caller (Running) ─ waits ─► Call ◄─ ended ─ the loop ◄─ entry queue ─ the thread has done it
 //!        │  ▲                    │ ▲
-//!        │  └── errands ◄────────┘ └─ post(errand) ─ Host, in the thread, which waits for the answer
+//!        │  └── errands ◄────────┘ └─ arrived ◄─ the loop ◄─ entry queue ◄─ post(errand) ─ Host, which waits for the answer
 //!        └─ cancelled, or gone ─► reason ─► Host::check_cancelled
 //! ```
 //!
 //! Rules:
 //! * An errand runs inside the caller's poll: in its task, its scope, its task-local values.
+//! * **In Line**: an errand reaches the caller through the entry queue, behind whatever else its thread has asked of the loop
+//!   before: a cancel, say. The caller may be polled at any time, so it sees only those that have arrived.
 //! * **Answer Last**: the thread goes on only after the caller has looked whether it is cancelled, so that an errand which
 //!   cancels its caller is seen by the very next `check_cancelled`.
 //! * Once the caller is gone errands are refused; the thread hears that by the answer's channel, whose end is dropped.
 
 use crate::cancel::Reason;
 use crate::error::Cancelled;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -35,6 +38,8 @@ pub(super) struct Call {
 
 struct State {
     stage: Stage,
+    /// Those that have yet to arrive, oldest first; each arrival is that of the oldest.
+    coming: VecDeque<Post>,
     posts: Vec<Post>,
     caller: Option<Waker>,
 }
@@ -50,7 +55,7 @@ enum Stage {
 
 impl Call {
     pub(super) fn new() -> Self {
-        let state = State { stage: Stage::Running, posts: Vec::new(), caller: None };
+        let state = State { stage: Stage::Running, coming: VecDeque::new(), posts: Vec::new(), caller: None };
         Call { state: Mutex::new(state), cancelled: OnceLock::new() }
     }
 
@@ -70,14 +75,28 @@ impl Call {
         seen
     }
 
-    /// The thread: has its caller do something. Refused, and dropped, if that is gone.
-    pub(super) fn post(&self, post: Post) {
+    /// The thread: its caller is to do something, once that has [`arrived`](Call::arrived). `false` if that is gone: it is
+    /// refused, and dropped.
+    pub(super) fn post(&self, post: Post) -> bool {
+        let mut state = self.lock();
+        if state.stage == Stage::Gone {
+            drop(state);
+            drop(post);
+            return false;
+        }
+        state.coming.push_back(post);
+        true
+    }
+
+    /// The loop: the oldest errand that was posted is the caller's to do. Refused, and dropped, if that is gone.
+    pub(super) fn arrived(&self) {
         let (refused, caller) = {
             let mut state = self.lock();
+            let post = state.coming.pop_front();
             if state.stage == Stage::Gone {
-                (Some(post), None)
+                (post, None)
             } else {
-                state.posts.push(post);
+                state.posts.extend(post);
                 (None, state.caller.clone())
             }
         };
@@ -107,7 +126,7 @@ impl Call {
         self.cancel(Reason::Requested { by: None });
         let mut state = self.lock();
         state.stage = Stage::Gone;
-        (std::mem::take(&mut state.posts), state.caller.take())
+        (std::mem::take(&mut state.coming), std::mem::take(&mut state.posts), state.caller.take())
     }
 
     /// The caller: the thread may know that it is cancelled. The first reason stays.

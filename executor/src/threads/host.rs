@@ -85,7 +85,12 @@ impl Host {
             Way::System => Ok(self.run.call_async(f)?),
             Way::Caller => {
                 let (answer, hears) = bounded(1);
-                self.call.post(Box::new(move || errand(f, answer)));
+                let posted = self.call.post(Box::new(move || errand(f, answer)));
+                let call = Arc::clone(&self.call);
+                if posted && self.run.call_soon(move || call.arrived()).is_err() {
+                    // The run ends, and there is no line to be behind any more; its last callers still serve their threads.
+                    self.call.arrived();
+                }
                 let value = hear(&hears).ok_or_else(|| self.gone())?;
                 Ok(value)
             }
