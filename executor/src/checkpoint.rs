@@ -17,10 +17,10 @@
 //!   reaches it inside any combinator; it leaves when it is done or dropped.
 
 use crate::cancel::tree::WaiterKey;
-use crate::clock::{Instant, now};
-use crate::deadline::TimerKey;
+use crate::clock::now;
 use crate::error::{Abandoned, Cancelled};
 use crate::runtime;
+use crate::sleep::Timer;
 use crate::waits::Waits;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -259,119 +259,4 @@ pub async fn graceful<F: Future>(
         timer.poll(cx).map(|()| Err(Abandoned))
     })
     .await
-}
-
-/// A timer of one waiting operation.
-#[derive(Debug)]
-pub(crate) struct Timer {
-    at: Instant,
-    state: TimerState,
-}
-
-#[derive(Debug)]
-enum TimerState {
-    /// Not polled yet since it was set, at about this moment: the clock need not be read again.
-    Set(Instant),
-    /// Armed in this fork epoch. Once it is not any more, it has fired.
-    Armed(TimerKey, u64),
-    /// Nothing is armed, and how late it is has to be asked.
-    Idle,
-}
-
-impl Timer {
-    pub(crate) const fn new() -> Self {
-        Timer { at: Instant::MAX, state: TimerState::Idle }
-    }
-
-    /// Sets it to `at`, some time after `now`.
-    pub(crate) fn set(&mut self, at: Instant, now: Instant) {
-        self.clear();
-        (self.at, self.state) = (at, TimerState::Set(now));
-    }
-
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.at == Instant::MAX {
-            return Poll::Pending;
-        }
-        let now = match self.state {
-            TimerState::Armed(key, epoch) if epoch == runtime::epoch() => {
-                if runtime::is_armed(key, cx.waker()) {
-                    return Poll::Pending;
-                }
-                self.state = TimerState::Idle;
-                return Poll::Ready(());
-            }
-            TimerState::Set(now) => now,
-            TimerState::Armed(..) | TimerState::Idle => now(),
-        };
-        if now >= self.at {
-            return Poll::Ready(());
-        }
-        let key = runtime::arm(self.at, now, cx.waker().clone());
-        self.state = TimerState::Armed(key, runtime::epoch());
-        Poll::Pending
-    }
-
-    fn clear(&mut self) {
-        if let TimerState::Armed(key, epoch) = std::mem::replace(&mut self.state, TimerState::Idle)
-            && epoch == runtime::epoch()
-        {
-            runtime::disarm(key);
-        }
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-/// Waits until the clock of this executor shows `at`.
-///
-/// # Cancellation
-///
-/// A checkpoint always; Strict. A moment that has passed yields once.
-///
-/// # Errors
-///
-/// [`Cancelled`] if the scope around the call is cancelled.
-pub async fn sleep_until(at: Instant) -> Result<(), Cancelled> {
-    sleep_from(now(), at).await
-}
-
-/// Waits for `d`. See [`sleep_until`].
-///
-/// # Cancellation
-///
-/// A checkpoint always; Strict.
-///
-/// # Errors
-///
-/// [`Cancelled`] if the scope around the call is cancelled.
-pub async fn sleep(d: Duration) -> Result<(), Cancelled> {
-    let now = now();
-    sleep_from(now, now + d).await
-}
-
-async fn sleep_from(now: Instant, at: Instant) -> Result<(), Cancelled> {
-    if now >= at {
-        return checkpoint().await;
-    }
-    let mut timer = Timer::new();
-    timer.set(at, now);
-    cancellable(Waits::Sleep, |cx| timer.poll(cx)).await
-}
-
-/// Waits until the scope is cancelled.
-///
-/// # Cancellation
-///
-/// A checkpoint always; Strict.
-///
-/// # Errors
-///
-/// [`Cancelled`], always: there is no other way out.
-pub async fn sleep_forever() -> Result<Infallible, Cancelled> {
-    cancellable(Waits::Forever, |_| Poll::Pending).await
 }

@@ -1,9 +1,9 @@
 //! Timers as data: arming and disarming cost the same however many there are. No clock is read here.
 //!
 //! ```text
-//!   insert(at, what) ─► key ─┐   wheel: later ticks, in slots   ─ the tick comes ─►   heap: this tick, in order
-//!   remove, update(key) ◄────┤             │                                            │
-//!   pop_due(now) ◄───────────┘             └── disarmed here: most timers never fire     └─► due
+//!   insert(at, what) ─► key ─┐  fresh ─ somebody looks ─► wheel: later ticks, in slots ─ the tick comes ─► heap: in order
+//!   remove, update(key) ◄────┤    └── disarmed here: most timers of a pass     └── or here: most never fire   │
+//!   pop_due(now) ◄───────────┘                                                                                 └─► due
 //! ```
 //!
 //! * `deadline.rs`: the timers, and what is done with them. `wheel.rs`: which slot. `heap.rs`: who is first in a tick.
@@ -13,6 +13,8 @@
 //!   in. The wheel only decides who has to be sorted at all.
 //! * A stale key is harmless.
 //! * **Two Places**: a timer whose tick has come (by the base of the wheel) is in the heap, a later one in the wheel.
+//! * **Fresh**: a timer gets its place when somebody looks for who is next, once for all that were armed since. Many are given
+//!   up before that. A fresh one is in the list once, also if it was given up and its number is another's by then.
 
 mod heap;
 mod wheel;
@@ -37,6 +39,8 @@ enum Place {
     Free {
         next: u32,
     },
+    /// In the list of fresh ones: nobody has looked since.
+    Fresh,
     Heap {
         position: u32,
     },
@@ -49,6 +53,8 @@ enum Place {
 
 struct Timer<T> {
     generation: u32,
+    /// Is its number in the list of fresh ones?
+    listed: bool,
     place: Place,
     due: Due,
     what: Option<T>,
@@ -59,29 +65,39 @@ pub(crate) struct Deadlines<T> {
     free: u32,
     live: usize,
     order: u64,
+    fresh: Vec<u32>,
+    /// When the first of the fresh ones was armed, if nobody else was: there the wheel begins to count.
+    since: Instant,
+    /// How many are in the heap or in the wheel.
+    placed: usize,
     heap: Heap,
     wheel: Wheel,
 }
 
 impl<T> Deadlines<T> {
     pub(crate) const fn new() -> Self {
-        Deadlines { timers: Vec::new(), free: NIL, live: 0, order: 0, heap: Heap::new(), wheel: Wheel::new() }
+        Deadlines {
+            timers: Vec::new(),
+            free: NIL,
+            live: 0,
+            order: 0,
+            fresh: Vec::new(),
+            since: Instant::MAX,
+            placed: 0,
+            heap: Heap::new(),
+            wheel: Wheel::new(),
+        }
     }
 
     /// Arms a timer. `now` is only a hint, at which distance to begin to count.
+    #[inline]
     pub(crate) fn insert(&mut self, at: Instant, now: Instant, what: T) -> TimerKey {
         if self.live == 0 {
-            self.wheel.open(Tick::of(now.as_nanos()));
+            self.since = now;
         }
         let due = self.due(at);
         let timer = match self.free {
-            NIL => {
-                let timer = u32::try_from(self.timers.len()).expect("fewer than 2^32 timers");
-                assert!(timer != NIL, "fewer than 2^32 timers");
-                let place = Place::Free { next: NIL };
-                self.timers.push(Timer { generation: 0, place, due, what: Some(what) });
-                timer
-            }
+            NIL => self.add(due, what),
             timer => {
                 let t = &mut self.timers[timer as usize];
                 let Place::Free { next } = t.place else { unreachable!("on the free list") };
@@ -91,8 +107,17 @@ impl<T> Deadlines<T> {
             }
         };
         self.live += 1;
-        self.put(timer);
+        self.freshen(timer);
         TimerKey { timer, generation: self.timers[timer as usize].generation }
+    }
+
+    #[cold]
+    fn add(&mut self, due: Due, what: T) -> u32 {
+        let timer = u32::try_from(self.timers.len()).expect("fewer than 2^32 timers");
+        assert!(timer != NIL, "fewer than 2^32 timers");
+        let place = Place::Free { next: NIL };
+        self.timers.push(Timer { generation: 0, listed: false, place, due, what: Some(what) });
+        timer
     }
 
     /// Disarms a timer; `None` if it has fired or was removed before.
@@ -107,7 +132,7 @@ impl<T> Deadlines<T> {
         let Some(timer) = self.live(key) else { return false };
         self.take_out(timer);
         self.timers[timer as usize].due = self.due(at);
-        self.put(timer);
+        self.freshen(timer);
         true
     }
 
@@ -122,6 +147,7 @@ impl<T> Deadlines<T> {
         if self.live == 0 {
             return None;
         }
+        self.place_fresh();
         self.turn_to(Tick::of(now.as_nanos()));
         let (at, timer) = self.heap.first()?;
         if at > now {
@@ -132,7 +158,8 @@ impl<T> Deadlines<T> {
     }
 
     /// When the earliest timer is due, to the nanosecond. Costs a look at every timer of its slot.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&mut self) -> Option<Instant> {
+        self.place_fresh();
         if let Some((at, _)) = self.heap.first() {
             return Some(at);
         }
@@ -142,7 +169,8 @@ impl<T> Deadlines<T> {
 
     /// A moment not after the one at which the earliest timer is due, and with few timers that very moment: how long to
     /// wait until [`pop_due`](Deadlines::pop_due) is to be asked again.
-    pub(crate) fn look_again_at(&self) -> Option<Instant> {
+    pub(crate) fn look_again_at(&mut self) -> Option<Instant> {
+        self.place_fresh();
         if let Some((at, _)) = self.heap.first() {
             return Some(at);
         }
@@ -182,10 +210,40 @@ impl<T> Deadlines<T> {
             let t = self.timers.get(timer as usize)?;
             timer = match t.place {
                 Place::Wheel { after, .. } => after,
-                Place::Heap { .. } | Place::Free { .. } => NIL,
+                Place::Heap { .. } | Place::Fresh | Place::Free { .. } => NIL,
             };
             Some(t)
         })
+    }
+
+    /// Its place is nowhere yet (Fresh).
+    #[inline]
+    fn freshen(&mut self, timer: u32) {
+        let t = &mut self.timers[timer as usize];
+        t.place = Place::Fresh;
+        if !std::mem::replace(&mut t.listed, true) {
+            self.fresh.push(timer);
+        }
+    }
+
+    /// Those that were armed since somebody looked last get their places.
+    fn place_fresh(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for timer in fresh.drain(..) {
+            let t = &mut self.timers[timer as usize];
+            t.listed = false;
+            if let Place::Fresh = t.place {
+                if self.placed == 0 {
+                    self.wheel.open(Tick::of(self.since.as_nanos()));
+                }
+                self.placed += 1;
+                self.put(timer);
+            }
+        }
+        self.fresh = fresh;
     }
 
     /// Puts a timer where its moment belongs (Two Places).
@@ -208,9 +266,19 @@ impl<T> Deadlines<T> {
         self.wheel.set_head(slot, timer);
     }
 
+    #[inline]
     fn take_out(&mut self, timer: u32) {
         match self.timers[timer as usize].place {
-            Place::Free { .. } => unreachable!("a live timer has a place"),
+            // Its number stays in the list, for whoever gets it next.
+            Place::Fresh => {}
+            _ => self.take_out_of_place(timer),
+        }
+    }
+
+    fn take_out_of_place(&mut self, timer: u32) {
+        self.placed -= 1;
+        match self.timers[timer as usize].place {
+            Place::Free { .. } | Place::Fresh => unreachable!("a timer in its place"),
             Place::Heap { position } => {
                 let timers = &mut self.timers;
                 self.heap.remove(position, |timer, position| {
@@ -394,6 +462,23 @@ mod tests {
         }
         assert_eq!(fired, 100);
         assert!(looks - 100 <= 4, "{looks} looks for 100 moments");
+    }
+
+    /// Whoever gets the number of one that was given up is in the list once, and gets a place once.
+    #[test]
+    fn timers_that_are_given_up_before_anybody_looks_get_no_place() {
+        let mut d = Deadlines::new();
+        for i in 0..1000 {
+            let key = d.insert(at(1 << 30), at(0), i);
+            assert_eq!(d.remove(key), Some(i));
+        }
+        assert_eq!((d.fresh.len(), d.placed, d.len()), (1, 0, 0));
+        let key = d.insert(at(7), at(0), 1000);
+        assert!(d.update(key, at(9)));
+        assert_eq!((d.fresh.len(), d.placed, d.len()), (1, 0, 1));
+        assert_eq!((d.next(), d.fresh.len(), d.placed), (Some(at(9)), 0, 1));
+        assert!(d.update(key, at(8)));
+        assert_eq!((d.pop_due(at(8)), d.placed, d.len()), (Some(1000), 0, 0));
     }
 
     /// Arming and disarming touch the timer, its neighbours and a slot, whatever else is armed.

@@ -214,7 +214,7 @@ impl<D: Driver, F: Future> Hosted<D, F> {
         if !busy && idlers {
             wake_idle();
         }
-        let next = runtime::with(|rt| rt.timers.borrow().look_again_at());
+        let next = runtime::with(|rt| rt.timers.borrow_mut().look_again_at());
         let next = next.into_iter().chain(until).min();
         let due = next.is_some_and(|at| self.driver.poll_until(at, cx).is_ready());
         if busy || idlers || due || self.readable(cx) {

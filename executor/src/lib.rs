@@ -54,6 +54,7 @@ mod reactor;
 mod registry;
 mod run;
 mod runtime;
+mod sleep;
 pub mod sync;
 mod sys;
 mod task;
@@ -67,7 +68,7 @@ pub use cancel::{
     fail_after, move_on_after, shielded,
 };
 pub use cancel::{fail_at, move_on_at};
-pub use checkpoint::{check, checked, checkpoint, graceful, sleep, sleep_forever, sleep_until, yield_now};
+pub use checkpoint::{check, checked, checkpoint, graceful, yield_now};
 pub use clock::{Instant, now};
 pub use combine::{both, either, gather, race};
 pub use deadlock::{ExpectedWake, expect_wake, forbid_deadlock};
@@ -78,6 +79,7 @@ pub use locals::TaskLocal;
 pub use nursery::{Closed, In, Nursery, NurseryHandle, NurseryStats, Started, TaskHandle, nursery};
 pub use run::run;
 pub use runtime::{Stats, stats};
+pub use sleep::{sleep, sleep_forever, sleep_until};
 pub use task::{
     NurseryId, NurseryInfo, Owner, TaskId, TaskInfo, TaskState, TaskTree, WaitInfo, current_task, task_tree,
 };

@@ -257,7 +257,7 @@ fn look_outside() {
 }
 
 fn idle_real() {
-    let until = runtime::with(|rt| rt.timers.borrow().look_again_at());
+    let until = runtime::with(|rt| rt.timers.borrow_mut().look_again_at());
     if let Some(cushion) = runtime::with(Runtime::cushion) {
         return idle_for(cushion, until);
     }
@@ -303,7 +303,7 @@ fn idle_virtual() {
     let now = runtime::with(|rt| rt.clock().now());
     // Time stands still while a thread is waited for, and without autojump it passes by `jump` alone.
     let held = threads::hold_time();
-    let next = runtime::with(|rt| rt.timers.borrow().next().filter(|_| rt.autojump.get() && !held));
+    let next = runtime::with(|rt| rt.timers.borrow_mut().next().filter(|_| rt.autojump.get() && !held));
     match (runtime::with(Runtime::cushion), next) {
         (Some(cushion), next) if cushion.is_zero() || (!held && next.is_none_or(|at| now + cushion < at)) => {
             if runtime::with(|rt| rt.autojump.get()) {

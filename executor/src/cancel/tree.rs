@@ -114,7 +114,8 @@ pub(crate) struct Tree {
     nodes: Vec<Node>,
     free: Vec<u32>,
     waiters: Vec<Waiter>,
-    free_waiters: Vec<u32>,
+    free_waiter: u32,
+    waiting: usize,
     todo: Vec<u32>,
     root: u32,
     cancelled: u32,
@@ -142,7 +143,8 @@ impl Tree {
             nodes: Vec::new(),
             free: Vec::new(),
             waiters: Vec::new(),
-            free_waiters: Vec::new(),
+            free_waiter: NIL,
+            waiting: 0,
             todo: Vec::new(),
             root: NIL,
             cancelled: 0,
@@ -250,7 +252,7 @@ impl Tree {
         let i = self.index(id)?;
         while self.nodes[i].first_waiter != NIL {
             let w = self.nodes[i].first_waiter;
-            self.unlink_waiter(w);
+            let _gone = self.unlink_waiter(w);
         }
         while self.nodes[i].first_child != NIL {
             let child = self.nodes[i].first_child;
@@ -430,6 +432,6 @@ impl Tree {
 
     /// How many scopes are open, and how many operations wait in them.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.nodes.len() - self.free.len(), self.waiters.len() - self.free_waiters.len())
+        (self.nodes.len() - self.free.len(), self.waiting)
     }
 }

@@ -13,9 +13,10 @@
 mod race;
 
 use super::TcpStream;
-use crate::checkpoint::{Timer, Wait};
+use crate::checkpoint::Wait;
 use crate::clock::now;
 use crate::error::Cancelled;
+use crate::sleep::Timer;
 use crate::threads::resolve;
 use race::{Race, Step};
 use std::error::Error;

@@ -15,11 +15,11 @@ mod verdict;
 
 use super::address::RawAddress;
 use super::{Stream, TcpStream, UnixStream};
-use crate::checkpoint::sleep;
 use crate::error::Failure;
 use crate::fd::{AsyncFd, SoleOwner};
 use crate::nursery::Nursery;
 use crate::reactor::Direction;
+use crate::sleep::sleep;
 use crate::sys;
 use std::cell::Cell;
 use std::convert::Infallible;

@@ -139,8 +139,13 @@ impl<E: Failure> Core<E> {
         };
         let kept = catch_unwind(AssertUnwindSafe(|| {
             if was_cancelled && e.is_cancelled() {
-                let before = self.cancelled.borrow_mut().replace(e);
-                error::absorb(before);
+                let mut kept = self.cancelled.borrow_mut();
+                if kept.is_none() {
+                    *kept = Some(e);
+                } else {
+                    drop(kept);
+                    error::absorb(e);
+                }
                 return;
             }
             self.failures.borrow_mut().push(e);

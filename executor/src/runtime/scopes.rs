@@ -131,6 +131,18 @@ impl Runtime {
         }
     }
 
+    /// A parked operation waits on: perhaps in another scope, with another waker.
+    fn park_on(&self, key: WaiterKey, waker: &Waker) {
+        let scope = self.scope.get();
+        if self.scopes.borrow_mut().keep_parked(key, scope, waker) {
+            return;
+        }
+        // Cloned before the tree is borrowed, and dropped after: a foreign waker may do anything.
+        let waker = waker.clone();
+        let before = self.scopes.borrow_mut().repark(key, scope, waker);
+        drop(before);
+    }
+
     /// These scopes are over, and with them their timers. One that is no more is passed over.
     pub(crate) fn end_scopes<const N: usize>(&self, scopes: [ScopeId; N]) {
         self.change(|tree| {
@@ -243,23 +255,13 @@ pub(crate) fn report() -> Result<(), Cancelled> {
 
 /// Parks a waiting operation in the current scope.
 pub(crate) fn park(key: &mut Option<WaiterKey>, waker: &Waker, what: Waits) {
-    with(|rt| {
-        let scope = rt.scope.get();
-        if key.is_some_and(|key| rt.scopes.borrow_mut().keep_parked(key, scope, waker)) {
-            return;
+    with(|rt| match *key {
+        Some(key) => rt.park_on(key, waker),
+        None => {
+            // Cloned before the tree is borrowed: a foreign waker may do anything.
+            let waker = waker.clone();
+            *key = Some(rt.scopes.borrow_mut().park(rt.scope.get(), waker, what));
         }
-        // Cloned before the tree is borrowed, and dropped after: a foreign waker may do anything.
-        let waker = waker.clone();
-        let mut scopes = rt.scopes.borrow_mut();
-        let before = match *key {
-            Some(key) => scopes.repark(key, scope, waker),
-            None => {
-                *key = Some(scopes.park(scope, waker, what));
-                None
-            }
-        };
-        drop(scopes);
-        drop(before);
     });
 }
 

@@ -130,13 +130,14 @@ impl Runtime {
 pub fn stats() -> Stats {
     with(|rt| {
         let (scopes, waiting) = rt.scopes.borrow().counts();
+        let next_deadline = rt.timers.borrow_mut().next();
         Stats {
             tasks: rt.sched.borrow().nodes_live(),
             runnable: rt.sched.borrow().runnable(rt.task()),
             scopes,
             waiting,
             timers: rt.timers.borrow().len(),
-            next_deadline: rt.timers.borrow().next(),
+            next_deadline,
             registrations: rt.registrations(),
             polls: rt.counters.polls.get(),
             turns: rt.counters.turns.get(),

@@ -7,8 +7,8 @@
 //!
 //! Rules: what never returns from a poll is not seen by any timer; the limit of the test harness is for that.
 
-use crate::checkpoint::Timer;
 use crate::clock::now;
+use crate::sleep::Timer;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::pin;

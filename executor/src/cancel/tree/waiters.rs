@@ -20,26 +20,40 @@ pub(super) struct Waiter {
     /// The scope this entry is linked into, or NIL once that scope is gone.
     pub(super) scope: u32,
     prev: u32,
+    /// The next in its scope; of a free entry, the next that is free.
     pub(super) next: u32,
 }
 
 impl Tree {
     /// Parks a waker in `id`: it is collected when the scope becomes cancelled.
     pub(crate) fn park(&mut self, id: ScopeId, waker: Waker, what: Waits) -> WaiterKey {
-        let waiter = Waiter { waker: Some(waker), what, scope: NIL, prev: NIL, next: NIL };
-        let w = match self.free_waiters.pop() {
-            Some(w) => {
-                self.waiters[w as usize] = waiter;
-                w
+        let node = self.index(id);
+        let (scope, next) = node.map_or((NIL, NIL), |i| (i as u32, self.nodes[i].first_waiter));
+        let waiter = Waiter { waker: Some(waker), what, scope, prev: NIL, next };
+        self.waiting += 1;
+        let free = self.free_waiter;
+        let w = match self.waiters.get_mut(free as usize) {
+            Some(place) => {
+                self.free_waiter = place.next;
+                *place = waiter;
+                free
             }
-            None => {
-                let w = u32::try_from(self.waiters.len()).expect("fewer than 2^32 waiting operations");
-                self.waiters.push(waiter);
-                w
-            }
+            None => self.add_waiter(waiter),
         };
-        self.link_waiter(w, id);
+        if let Some(next) = self.waiters.get_mut(next as usize) {
+            next.prev = w;
+        }
+        if let Some(i) = node {
+            self.nodes[i].first_waiter = w;
+        }
         WaiterKey(w)
+    }
+
+    #[cold]
+    fn add_waiter(&mut self, waiter: Waiter) -> u32 {
+        let w = u32::try_from(self.waiters.len()).expect("fewer than 2^32 waiting operations");
+        self.waiters.push(waiter);
+        w
     }
 
     /// The same operation waits on with the waker it has, perhaps in another scope. `false` if it needs another.
@@ -47,7 +61,7 @@ impl Tree {
         let w = &self.waiters[key.0 as usize];
         let same = w.waker.as_ref().is_some_and(|old| old.will_wake(waker));
         if same && w.scope != id.index {
-            self.unlink_waiter(key.0);
+            let _moved = self.unlink_waiter(key.0);
             self.link_waiter(key.0, id);
         }
         same
@@ -59,7 +73,7 @@ impl Tree {
         let w = &mut self.waiters[key.0 as usize];
         let before = w.waker.replace(waker);
         if w.scope != id.index {
-            self.unlink_waiter(key.0);
+            let _moved = self.unlink_waiter(key.0);
             self.link_waiter(key.0, id);
         }
         before
@@ -67,9 +81,11 @@ impl Tree {
 
     /// The operation is over. Its waker comes back to be dropped outside.
     pub(crate) fn unpark(&mut self, key: WaiterKey) -> Option<Waker> {
-        self.unlink_waiter(key.0);
-        self.free_waiters.push(key.0);
-        self.waiters[key.0 as usize].waker.take()
+        self.waiting -= 1;
+        let free = std::mem::replace(&mut self.free_waiter, key.0);
+        let waiter = self.unlink_waiter(key.0);
+        waiter.next = free;
+        waiter.waker.take()
     }
 
     fn link_waiter(&mut self, w: u32, id: ScopeId) {
@@ -85,21 +101,19 @@ impl Tree {
         self.nodes[i].first_waiter = w;
     }
 
-    pub(super) fn unlink_waiter(&mut self, w: u32) {
-        let (scope, prev, next) = {
-            let w = &mut self.waiters[w as usize];
-            (std::mem::replace(&mut w.scope, NIL), w.prev, w.next)
-        };
-        if scope == NIL {
-            return;
+    #[inline]
+    pub(super) fn unlink_waiter(&mut self, w: u32) -> &mut Waiter {
+        let waiter = &mut self.waiters[w as usize];
+        let (scope, prev, next) = (std::mem::replace(&mut waiter.scope, NIL), waiter.prev, waiter.next);
+        if scope != NIL {
+            match self.waiters.get_mut(prev as usize) {
+                Some(before) => before.next = next,
+                None => self.nodes[scope as usize].first_waiter = next,
+            }
+            if let Some(after) = self.waiters.get_mut(next as usize) {
+                after.prev = prev;
+            }
         }
-        if prev == NIL {
-            self.nodes[scope as usize].first_waiter = next;
-        } else {
-            self.waiters[prev as usize].next = next;
-        }
-        if next != NIL {
-            self.waiters[next as usize].prev = prev;
-        }
+        &mut self.waiters[w as usize]
     }
 }
