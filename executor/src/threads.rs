@@ -47,6 +47,7 @@ use crate::runtime;
 use crate::waits::Waits;
 use call::{Answer, Call, Errand, Post};
 use host::{Way, in_loop};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -179,8 +180,9 @@ impl ToThread {
             drop(theirs);
         });
         let ends = Arc::clone(&call);
-        crew.start(self.name, permit, work, move || ends.ended()).map_err(ThreadError::NotStarted)?;
-        Running::new(crew, call, outcome, way).await
+        let wanted =
+            crew.start(self.name, permit, work, move || ends.ended()).map_err(ThreadError::NotStarted)?;
+        Running::new(wanted, call, outcome, way).await
     }
 }
 
@@ -189,7 +191,8 @@ type Outcome<T> = Arc<Mutex<Option<Result<T, Payload>>>>;
 
 /// The caller's wait for a thread.
 struct Running<T> {
-    crew: Rc<Crew>,
+    /// Is there anybody who waits for this thread?
+    wanted: Rc<Cell<bool>>,
     call: Arc<Call>,
     outcome: Outcome<T>,
     errands: Vec<Pin<Box<dyn Future<Output = Answer>>>>,
@@ -207,13 +210,12 @@ enum Cancel {
 }
 
 impl<T> Running<T> {
-    fn new(crew: Rc<Crew>, call: Arc<Call>, outcome: Outcome<T>, way: Way) -> Self {
-        crew.waited_for.set(crew.waited_for.get() + 1);
+    fn new(wanted: Rc<Cell<bool>>, call: Arc<Call>, outcome: Outcome<T>, way: Way) -> Self {
         let cancel = match way {
             Way::System => Cancel::Abandons(Wait::on(Waits::Thread)),
             Way::Caller => Cancel::Tells(Wait::on(Waits::Thread)),
         };
-        Running { crew, call, outcome, errands: Vec::new(), cancel, epoch: low_level::epoch() }
+        Running { wanted, call, outcome, errands: Vec::new(), cancel, epoch: low_level::epoch() }
     }
 
     /// Goes on with the errands, new ones among them; gives the answers of those that are done.
@@ -291,7 +293,7 @@ impl<T> Drop for Running<T> {
     fn drop(&mut self) {
         // In a forked child there is no thread, and a lock that one held stays held.
         if self.epoch == low_level::epoch() {
-            self.crew.waited_for.set(self.crew.waited_for.get() - 1);
+            self.wanted.set(false);
             drop(self.call.gone());
         }
     }

@@ -32,8 +32,6 @@ pub(crate) struct Crew {
     idle: RefCell<Vec<Worker>>,
     busy: RefCell<BTreeMap<u64, Busy>>,
     next: Cell<u64>,
-    /// Calls whose caller waits.
-    pub(super) waited_for: Cell<usize>,
     /// Calls from threads that wait for something in the loop.
     pub(super) in_loop: Cell<usize>,
 }
@@ -42,7 +40,16 @@ struct Busy {
     /// `None` once it was retired, its end being on its way here.
     worker: Option<Worker>,
     name: Option<String>,
-    _permit: Permit,
+    permit: Permit,
+    /// Is its caller still there?
+    wanted: Rc<Cell<bool>>,
+}
+
+impl Busy {
+    /// Does anybody wait for its end: its caller, or somebody who is in line for its permit?
+    fn is_waited_for(&self) -> bool {
+        self.wanted.get() || self.permit.is_asked_for()
+    }
 }
 
 impl Crew {
@@ -59,7 +66,6 @@ impl Crew {
                     idle: RefCell::default(),
                     busy: RefCell::default(),
                     next: Cell::new(0),
-                    waited_for: Cell::new(0),
                     in_loop: Cell::new(0),
                 })
             }))
@@ -78,14 +84,15 @@ impl Crew {
         &self.run
     }
 
-    /// Has a thread do the work. When it is done the thread has `ended` called in the loop, if there still is one.
+    /// Has a thread do the work. When it is done the thread has `ended` called in the loop, if there still is one. The caller
+    /// says by the flag that it is gone.
     pub(super) fn start(
         &self,
         name: Option<String>,
         permit: Permit,
         work: Box<dyn FnOnce() + Send>,
         ended: impl FnOnce() + Send + 'static,
-    ) -> io::Result<()> {
+    ) -> io::Result<Rc<Cell<bool>>> {
         let key = self.next.get();
         self.next.set(key + 1);
         let run = self.run.clone();
@@ -98,8 +105,10 @@ impl Crew {
             let _ = run.call_soon(in_loop);
         });
         let worker = self.assign(Work { name: name.clone(), work, tell })?;
-        self.busy.borrow_mut().insert(key, Busy { worker: Some(worker), name, _permit: permit });
-        Ok(())
+        let wanted = Rc::new(Cell::new(true));
+        let busy = Busy { worker: Some(worker), name, permit, wanted: Rc::clone(&wanted) };
+        self.busy.borrow_mut().insert(key, busy);
+        Ok(wanted)
     }
 
     /// The idle worker that came last, which leaves those that are not needed alone; or a new one.
@@ -136,7 +145,7 @@ impl Crew {
 /// A thread has done its work: it is idle, and its permit goes on.
 fn ended_here(key: u64) {
     let Some(crew) = Crew::if_any() else { return };
-    let Some(Busy { worker, name: _, _permit }) = crew.busy.borrow_mut().remove(&key) else { return };
+    let Some(Busy { worker, permit: _permit, .. }) = crew.busy.borrow_mut().remove(&key) else { return };
     if let Some(worker) = worker {
         crew.idle.borrow_mut().push(worker);
     }
@@ -152,12 +161,15 @@ fn one_left() {
 
 /// Does anybody wait for a thread?
 pub(crate) fn are_waited_for() -> bool {
-    Crew::if_any().is_some_and(|crew| crew.waited_for.get() > 0)
+    Crew::if_any().is_some_and(|crew| crew.busy.borrow().values().any(Busy::is_waited_for))
 }
 
 /// Is there a thread that the virtual clock waits for: somebody waits for it, and it does not wait for the loop itself?
 pub(crate) fn hold_time() -> bool {
-    Crew::if_any().is_some_and(|crew| crew.waited_for.get() > crew.in_loop.get())
+    Crew::if_any().is_some_and(|crew| {
+        let waited_for = crew.busy.borrow().values().filter(|busy| busy.is_waited_for()).count();
+        waited_for > crew.in_loop.get()
+    })
 }
 
 /// See [`low_level::retire_threads`](crate::low_level::retire_threads).

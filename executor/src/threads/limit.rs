@@ -114,6 +114,13 @@ impl fmt::Debug for ThreadLimit {
 #[must_use = "dropping it gives it back"]
 pub(super) struct Permit(ThreadLimit);
 
+impl Permit {
+    /// Is somebody in line for it?
+    pub(super) fn is_asked_for(&self) -> bool {
+        !self.0.0.line.borrow().is_empty()
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.release();
