@@ -8,10 +8,16 @@
 //!
 //! Rules: time is virtual, and what an attempt does is a script. The race alone is tested beside its code.
 
+#[path = "support/by_hand.rs"]
+mod by_hand;
+
+use by_hand::poll_once;
 use pleach_executor::net::{ATTEMPT_DELAY, ConnectError, TcpListener, TcpStream, connect_first};
 use pleach_executor::testing::run_virtual;
+use pleach_executor::threads::resolve;
 use pleach_executor::{CancelScope, In, Instant, check, now, run, sleep};
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -142,22 +148,88 @@ fn the_first_real_address_that_listens_is_connected_to() {
 #[test]
 fn a_real_address_that_is_silent_holds_up_nobody() {
     let r = run(In::<io::Error>::move_on_after(Duration::from_secs(30), async |_| {
-        let any = "127.0.0.1:0".parse().expect("an address");
-        let full = TcpListener::bind_with_backlog(any, 0)?;
+        let (full, _waiting) = silent().await?;
         let silent = full.local_addr()?;
-        let mut waiting = Vec::new();
-        while let Some(client) =
-            In::<io::Error>::move_on_after(500 * MS, async |_| TcpStream::connect(silent).await).await?
-        {
-            waiting.push(client);
-            assert!(waiting.len() < 8, "a queue without room takes no more");
-        }
+        let any = "127.0.0.1:0".parse().expect("an address");
         let listener = TcpListener::bind(any)?;
         let there = listener.local_addr()?;
         let start = now();
         let stream = TcpStream::connect_any(&[silent, there]).await?;
         assert_eq!(stream.peer_addr()?, there);
         assert!(now() - start >= ATTEMPT_DELAY, "the first had its time");
+        Ok(())
+    }));
+    assert!(r.unwrap().is_some(), "it hangs");
+}
+
+/// A listener whose queue takes no more: who connects to it hears nothing.
+async fn silent() -> io::Result<(TcpListener, Vec<TcpStream>)> {
+    let full = TcpListener::bind_with_backlog("127.0.0.1:0".parse().expect("an address"), 0)?;
+    let to = full.local_addr()?;
+    let mut waiting = Vec::new();
+    while let Some(client) =
+        In::<io::Error>::move_on_after(500 * MS, async |_| TcpStream::connect(to).await).await?
+    {
+        waiting.push(client);
+        assert!(waiting.len() < 8, "a queue without room takes no more");
+    }
+    Ok((full, waiting))
+}
+
+/// How many sockets of this machine are asking that port whether they may connect (proc_net_tcp(5), state SYN_SENT).
+fn asking(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").expect("a table");
+    let asks = |line: &&str| {
+        let mut words = line.split_whitespace().skip(2);
+        words.next().is_some_and(|to| to.ends_with(&format!(":{port:04X}"))) && words.next() == Some("02")
+    };
+    table.lines().filter(asks).count()
+}
+
+#[test]
+fn a_connection_given_up_half_way_closes_its_socket() {
+    let r = run(In::<io::Error>::move_on_after(Duration::from_secs(30), async |_| {
+        let (full, _waiting) = silent().await?;
+        let to = full.local_addr()?;
+        assert_eq!(asking(to.port()), 0, "those that were given up so far");
+        for cancelled in [false, true] {
+            let asked = CancelScope::new()
+                .run(async |scope| {
+                    let mut connecting = Box::pin(TcpStream::connect(to));
+                    assert!(poll_once(connecting.as_mut()).await.is_pending());
+                    assert_eq!(asking(to.port()), 1, "it is under way");
+                    if cancelled {
+                        scope.cancel();
+                        connecting.await?;
+                    }
+                    io::Result::Ok(())
+                })
+                .await?;
+            assert_eq!(asked.is_none(), cancelled);
+            assert_eq!(asking(to.port()), 0, "given up, cancelled: {cancelled}");
+        }
+        Ok(())
+    }));
+    assert!(r.unwrap().is_some(), "it hangs");
+}
+
+/// On most machines the name has an address of each family.
+#[test]
+fn whichever_address_of_a_name_listens_is_connected_to() {
+    let r = run(In::<io::Error>::move_on_after(Duration::from_secs(30), async |_| {
+        for address in resolve("localhost", 0).await? {
+            // The only one of them that listens at this port, unless somebody else does.
+            let listener = TcpListener::bind(address)?;
+            let there = listener.local_addr()?;
+            let stream = TcpStream::connect_host("localhost", there.port()).await?;
+            assert_eq!(stream.peer_addr()?, there);
+            assert_eq!(listener.accept().await?.1, stream.local_addr()?);
+        }
+        let gone = TcpListener::bind("127.0.0.1:0".parse().expect("an address"))?.local_addr()?;
+        let lost = TcpStream::connect_host("localhost", gone.port()).await.unwrap_err();
+        let ConnectError::Unreachable(all) = lost else { panic!("{lost}") };
+        let asked: Vec<_> = all.iter().map(|(address, _)| *address).collect();
+        assert_eq!(asked.len(), resolve("localhost", gone.port()).await?.len(), "each is asked: {asked:?}");
         Ok(())
     }));
     assert!(r.unwrap().is_some(), "it hangs");

@@ -12,12 +12,13 @@ mod sockets;
 
 use guarded::guarded;
 use pleach_executor::io::Fault;
-use pleach_executor::net::{Listener, TcpListener, TcpStream, UnixListener, UnixStream};
+use pleach_executor::net::{AcceptStats, Listener, TcpListener, TcpStream, UnixListener, UnixStream};
 use pleach_executor::{In, checkpoint, sleep_forever};
 use sockets::{Name, any};
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 type Run = In<io::Error>;
@@ -167,6 +168,21 @@ fn listeners_of_std_are_taken_over() {
         let cut = Run::move_on_after(Duration::from_millis(1), async |_| listener.accept().await);
         assert!(cut.await?.is_none(), "it does not block");
         assert!(listener.as_std().ttl()? > 0);
+        Ok(())
+    });
+}
+
+/// Each accept of such a socket fails in the same way.
+#[test]
+fn a_socket_that_is_no_listener_ends_the_loop() {
+    guarded(async {
+        let (datagrams, other) = std::os::unix::net::UnixDatagram::pair()?;
+        // So that it is worth a try.
+        other.send(b"x")?;
+        let listener = UnixListener::from_std(OwnedFd::from(datagrams).into())?;
+        let served = Run::nursery(async |n| listener.serve(n, async |_| Ok(())).await.map(drop)).await;
+        assert_eq!(served.unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
+        assert_eq!(listener.stats(), AcceptStats::default());
         Ok(())
     });
 }

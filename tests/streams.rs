@@ -12,7 +12,7 @@ use guarded::guarded;
 use pleach_executor::io::{Fault, ReadBytes, WriteBytes, split};
 use pleach_executor::net::{TcpListener, TcpStream, UnixStream};
 use pleach_executor::testing::wait_until_idle;
-use pleach_executor::{CancelScope, In, check, run};
+use pleach_executor::{CancelScope, In, check, checkpoint, run};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -371,6 +371,73 @@ fn a_refused_connection_is_the_worlds_fault() {
         assert!(!a.as_std().nodelay()?, "as the system makes it");
         a.set_nodelay(true)?;
         assert!(a.as_std().nodelay()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn nobody_tries_in_the_middle_of_what_another_task_does() {
+    on_each!(|a, b| {
+        let bytes = vec![7; 8 << 20];
+        Run::nursery(async |n| {
+            n.spawn(async {
+                a.write_all(&bytes).await?;
+                a.send_eof()
+            });
+            let reading = n.task(async {
+                let mut seen = 0;
+                let mut room = vec![0; 1 << 16];
+                loop {
+                    match b.read(&mut room).await? {
+                        0 => return Ok(seen),
+                        read => {
+                            assert!(
+                                room[..read].iter().all(|byte| *byte == 7),
+                                "bytes of another in between"
+                            );
+                            seen += read;
+                        }
+                    }
+                    checkpoint().await?;
+                }
+            });
+            checkpoint().await?;
+            for _ in 0..4 {
+                assert_eq!(Fault::of(&a.try_write(b"x").unwrap_err()), Fault::Busy);
+                assert_eq!(Fault::of(&b.try_read(&mut [0; 8]).unwrap_err()), Fault::Busy);
+                checkpoint().await?;
+            }
+            assert_eq!(reading.await?, bytes.len());
+            Ok(())
+        })
+        .await?;
+    });
+}
+
+#[test]
+fn after_the_end_of_waits_nothing_is_tried() {
+    on_each!(|a, b| {
+        b.write_all(b"x").await?;
+        a.end_waits();
+        assert_eq!(Fault::of(&a.try_read(&mut [0; 8]).unwrap_err()), Fault::Closed);
+        assert_eq!(Fault::of(&a.try_write(b"x").unwrap_err()), Fault::Closed);
+    });
+}
+
+/// The connection is broken, so the system refuses to end it: what a write meets then is the break, not an end of ours.
+#[test]
+fn an_end_that_the_system_refuses_is_none() {
+    guarded(async {
+        for shut in [false, true] {
+            let (a, b) = tcp_pair().await?;
+            a.write_all(b"never read").await?;
+            // Closed with bytes that nobody has read: the connection is reset.
+            drop(b);
+            assert_eq!(a.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            let refused = if shut { a.shutdown(Shutdown::Both) } else { a.send_eof() };
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::NotConnected);
+            assert_eq!(Fault::of(&a.write(b"x").await.unwrap_err()), Fault::Broken);
+        }
         Ok(())
     });
 }

@@ -290,7 +290,8 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Of `op`.
+    /// Of `op`; `ResourceBusy` if another task waits for this direction, which may be in the middle of something (One Owner
+    /// Each Way); `NotConnected` after [`end_waits`](AsyncFd::end_waits).
     ///
     /// # Panics
     ///
@@ -301,7 +302,25 @@ impl<T: AsFd> AsyncFd<T> {
         direction: Direction,
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<Option<R>> {
+        if self.is_claimed(direction) {
+            // Of another run it is a mistake all the same, whoever waits there.
+            runtime::require_run(self.run, "descriptor");
+            return Err(ReadyError::Busy.into());
+        }
+        self.try_whole(direction, op)
+    }
+
+    /// The same for what is whole by itself, as a message is: nobody can be in the middle of it.
+    #[track_caller]
+    pub(crate) fn try_whole<R>(
+        &self,
+        direction: Direction,
+        op: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<Option<R>> {
         runtime::require_run(self.run, "descriptor");
+        if !runtime::with_reactor(|r| r.knows(self.token))? {
+            return Err(ReadyError::Closed.into());
+        }
         match op(self.inner()) {
             Ok(r) => Ok(Some(r)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {

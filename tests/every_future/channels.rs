@@ -6,11 +6,12 @@
 
 use crate::S;
 use crate::trial::{Trial, cases};
+use futures_util::future::join;
 use pleach_executor::sync::channel::bounded;
 use pleach_executor::sync::{broadcast, watch};
 use pleach_executor::testing::streams::{lock_step_pipe, memory_pair, memory_pipe};
 use pleach_executor::{Cancelled, move_on_after, sleep};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 cases! {
@@ -36,12 +37,19 @@ async fn send(trial: &Trial, capacity: usize) {
         assert!(tx.try_send(Rc::new(n)).is_ok());
     }
     let (item, got) = (Rc::new(9), RefCell::new(Vec::new()));
+    let (begun, in_time) = (Cell::new(false), Cell::new(false));
     let receiving = async {
         sleep(2 * S).await?;
+        begun.set(true);
         got.borrow_mut().extend(std::iter::from_fn(|| rx.try_receive().ok()));
         Ok::<_, Cancelled>(())
     };
-    let sent = trial.beside(tx.send(Rc::clone(&item)), receiving).await;
+    let sending = async {
+        let sent = trial.of(tx.send(Rc::clone(&item))).await;
+        in_time.set(begun.get());
+        sent
+    };
+    let sent = join(sending, receiving).await.0;
     got.borrow_mut().extend(std::iter::from_fn(|| rx.try_receive().ok()));
     let mut got: Vec<usize> = got.take().iter().map(|n| **n).collect();
     let arrived = got.pop_if(|n| *n == 9).is_some();
@@ -49,7 +57,7 @@ async fn send(trial: &Trial, capacity: usize) {
     match sent {
         Some(Ok(Ok(()))) => assert!(arrived, "it was sent"),
         Some(_) => assert!(!arrived, "it was not sent"),
-        None => {}
+        None => assert!(!arrived || in_time.get(), "given up before there was room, and sent all the same"),
     }
     assert_eq!(Rc::strong_count(&item), 1, "no copy is kept anywhere");
     assert!(tx.try_send(Rc::new(7)).is_ok() == (capacity > 0), "nobody is in the way");

@@ -211,22 +211,31 @@ async fn a_wait_for_a_cell(trial: &Trial) {
     assert!(matches!(other, Ok(7)));
 }
 
-/// One is released in the second second, and one in the fourth: whoever is left over is not forgotten.
-async fn lot_with<F: Future>(trial: &Trial, lot: &ParkingLot, fut: F) {
+/// One is released in the second second: the trial, or the one behind it, and never neither.
+async fn lot_with<T>(trial: &Trial, lot: &ParkingLot, fut: impl Future<Output = Result<T, Cancelled>>) {
+    let behind = Cell::new(false);
     let other = async {
         sleep(S / 2).await?;
-        lot.park().await
-    };
-    let releasing = async {
-        for _ in 0..2 {
-            sleep(2 * S).await?;
-            lot.unpark(1);
-        }
+        lot.park().await?;
+        behind.set(true);
         Ok::<_, Cancelled>(())
     };
-    let (_, other, released) = join3(trial.of(fut), other, releasing).await;
-    assert!(other.is_ok() && released.is_ok());
+    let this = async {
+        let parked = trial.beside(fut, later(|| lot.unpark(1))).await;
+        crate::trial::pass().await;
+        crate::trial::pass().await;
+        let released = matches!(parked, Some(Ok(_)));
+        assert_eq!(behind.get(), !released, "one place was freed, and one is released");
+        lot.unpark_all();
+    };
+    assert!(join(this, other).await.1.is_ok());
     assert!(lot.is_empty());
+}
+
+/// Does something in two seconds.
+async fn later<T>(what: impl FnOnce() -> T) {
+    sleep(2 * S).await.expect("nobody cancels the world");
+    what();
 }
 
 async fn a_place_in_a_lot(trial: &Trial) {

@@ -154,7 +154,7 @@ impl UnixDatagram {
     /// If it belongs to another run.
     #[track_caller]
     pub fn try_send_to(&self, bytes: &[u8], peer: impl AsRef<Path>) -> io::Result<usize> {
-        let sent = self.fd.try_io(Direction::Write, |s| s.send_to(bytes, peer))?;
+        let sent = self.fd.try_whole(Direction::Write, |s| s.send_to(bytes, peer))?;
         sent.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 

@@ -73,7 +73,8 @@ pub struct AcceptStats {
     pub accepted: u64,
     /// Connections that broke before they were taken.
     pub aborted: u64,
-    /// Pauses because the process or the system was out of descriptors or memory, the connection still waiting.
+    /// Pauses because the process or the system was out of descriptors or memory. The connection still waits then, unless
+    /// it was its registration (`epoll_ctl(2)`) that found no room: it had been taken by then, and is closed.
     pub exhausted: u64,
 }
 
@@ -211,8 +212,8 @@ impl<L: ListenSocket> Listener<L> {
     /// nursery too. A handler whose peer may break the connection at will deals with that itself.
     ///
     /// A connection that broke before it was taken is passed over. When the process or the system is out of descriptors or
-    /// memory, the connection stays where it is and the loop pauses for 100 ms on the run's clock. Both are counted:
-    /// [`stats`](Listener::stats).
+    /// memory, the loop pauses for 100 ms on the run's clock, the connection being where [`AcceptStats::exhausted`] says. Both
+    /// are counted: [`stats`](Listener::stats).
     ///
     /// # Cancellation
     ///

@@ -336,7 +336,7 @@ impl<S: StreamSocket> Stream<S> {
     ///
     /// # Errors
     ///
-    /// Of `recv(2)`.
+    /// Of `recv(2)`; `ResourceBusy` if another task reads; `NotConnected` after [`end_waits`](Stream::end_waits).
     ///
     /// # Panics
     ///
@@ -350,7 +350,8 @@ impl<S: StreamSocket> Stream<S> {
     ///
     /// # Errors
     ///
-    /// Of `send(2)`; `NotConnected` after [`send_eof`](Stream::send_eof).
+    /// Of `send(2)`; `ResourceBusy` if another task writes, which may have written a part; `NotConnected` after
+    /// [`send_eof`](Stream::send_eof) or [`end_waits`](Stream::end_waits).
     ///
     /// # Panics
     ///
@@ -378,10 +379,10 @@ impl<S: StreamSocket> Stream<S> {
         if self.fd.is_claimed(Direction::Write) {
             return Err(ReadyError::Busy.into());
         }
-        if self.write_ended.replace(true) {
+        if self.write_ended.get() {
             return Ok(());
         }
-        self.fd.get_ref().end(Shutdown::Write)
+        self.shutdown(Shutdown::Write)
     }
 
     /// Ends one direction or both, in the middle of whatever other tasks do with it; the other end sees the end of the
@@ -389,12 +390,13 @@ impl<S: StreamSocket> Stream<S> {
     ///
     /// # Errors
     ///
-    /// Of `shutdown(2)`.
+    /// Of `shutdown(2)`: then nothing has ended by it, and what a write meets is what the system says.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.fd.get_ref().end(how)?;
         if how != Shutdown::Read {
             self.write_ended.set(true);
         }
-        self.fd.get_ref().end(how)
+        Ok(())
     }
 
     /// Ends every read and write that waits, now and from now on: see [`AsyncFd::end_waits`].

@@ -242,6 +242,11 @@ impl Reactor {
         [source.read.waiter, source.write.waiter]
     }
 
+    /// Is it registered still?
+    pub(crate) fn knows(&mut self, token: Token) -> bool {
+        find(&mut self.sources, token).is_some()
+    }
+
     /// Is the direction ready?
     pub(crate) fn poll_ready(
         &mut self,

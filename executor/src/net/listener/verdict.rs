@@ -20,7 +20,8 @@ pub(super) enum Verdict {
 
 /// What `error` means. The network's errors are a new connection's that `accept` gives on ("Error handling" and "Errors" in
 /// `accept(2)`: to be treated like EAGAIN); EPERM is a firewall's. A reset and a timeout are of one connection too: a peer
-/// must not be able to end the listener of everybody else.
+/// must not be able to end the listener of everybody else. EOPNOTSUPP is in that list too, but it is also what a socket that
+/// is no listener says each time, and to pass that over would be to ask for ever.
 pub(super) fn verdict(error: &io::Error) -> Verdict {
     match error.raw_os_error() {
         Some(
@@ -34,7 +35,6 @@ pub(super) fn verdict(error: &io::Error) -> Verdict {
             | libc::EHOSTDOWN
             | libc::ENONET
             | libc::EHOSTUNREACH
-            | libc::EOPNOTSUPP
             | libc::ENETUNREACH
             | libc::ENOSR
             | libc::ESOCKTNOSUPPORT
@@ -63,6 +63,7 @@ mod tests {
         assert_eq!(of(libc::ENOMEM), Verdict::Pause);
         assert_eq!(of(libc::EBADF), Verdict::Fail);
         assert_eq!(of(libc::EINVAL), Verdict::Fail);
+        assert_eq!(of(libc::EOPNOTSUPP), Verdict::Fail);
         assert_eq!(verdict(&io::Error::other("no number")), Verdict::Fail);
     }
 }
