@@ -1,9 +1,9 @@
 //! A run inside another executor: nurseries, scopes and deadlines on somebody else's thread and clock.
 //!
 //! ```text
-//!   the host polls ─► up to 64 polls of ready tasks ─► due deadlines, descriptors, other threads ─┬─ more is ready: wake
-//!                                                                                                 │  the host, be polled again
-//!        Driver: now │ poll_until │ poll_readable ◄───────────────────────────────────────────────┴─ nothing is: wait
+//!   the host polls ─► a step of the visit (`run/visit.rs`) ─┬─ more is ready: wake the host, be polled again
+//!                                                           │
+//!        Driver: now │ poll_until │ poll_readable ◄─────────┴─ nothing is: wait
 //! ```
 //!
 //! Rules:
@@ -14,11 +14,8 @@
 //!   may spawn into it, cancel it, and wake it, and no second run may be there.
 
 use crate::clock::{Clock, Instant};
-use crate::entry;
 use crate::reactor::parts::{Bell, HostBell};
-use crate::run::{
-    SHUTDOWN_GRACE, Session, ask_reactor, drain_inbox, fire_due, flat_live, poll_batch, run_jobs, wake_idle,
-};
+use crate::run::visit::{Step, Visit, rest};
 use crate::runtime::{self, Hosting, Runtime};
 use std::fmt;
 use std::future::Future;
@@ -28,7 +25,6 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 /// What a hosted run asks of its host.
 ///
@@ -90,11 +86,10 @@ pub struct Hosted<D, F: Future> {
     _local: PhantomData<*const ()>,
 }
 
-/// How far a hosted run has come. What is dropped goes in the order in which it stands here: main in its run.
+/// How far a hosted run has come.
 enum Stage<F: Future> {
-    New(Pin<Box<F>>),
-    Running { main: Option<Pin<Box<F>>>, session: Session },
-    Ending { value: F::Output, session: Session, until: Instant },
+    New(Pin<Box<Option<F>>>),
+    Running(Visit<F>),
     Over,
 }
 
@@ -140,7 +135,7 @@ enum Stage<F: Future> {
 pub fn hosted<D: Driver, F: Future>(driver: D, main: F) -> Hosted<D, F> {
     Hosted {
         driver,
-        stage: Stage::New(Box::pin(main)),
+        stage: Stage::New(Box::pin(Some(main))),
         watched: false,
         bell: Arc::default(),
         _local: PhantomData,
@@ -154,33 +149,25 @@ impl<D: Driver, F: Future> Future for Hosted<D, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = &mut *self;
-        me.hear(cx);
         // Out of its place while it runs: a panic ends the run.
-        let stage = match std::mem::replace(&mut me.stage, Stage::Over) {
+        let mut visit = match std::mem::replace(&mut me.stage, Stage::Over) {
             Stage::New(main) => {
                 runtime::with(|rt| me.open(rt));
-                turn(Stage::Running { session: Session::start(), main: Some(main) })
+                Visit::begin(main)
             }
+            Stage::Running(visit) => visit,
             Stage::Over => panic!("this run has ended: a future is not polled after it was ready"),
-            running => turn(running),
         };
-        match stage {
-            Stage::Ending { value, session, until }
-                if all_over() || runtime::with(Runtime::clock).now() >= until =>
-            {
-                session.all_ended();
-                Poll::Ready(value)
+        me.hear(cx);
+        let step = visit.step();
+        let Step::Done(value) = step else {
+            me.stage = Stage::Running(visit);
+            if !me.waits(&step, cx) {
+                cx.waker().wake_by_ref();
             }
-            stage => {
-                let until = match &stage {
-                    Stage::Ending { until, .. } => Some(*until),
-                    _ => None,
-                };
-                me.stage = stage;
-                me.wait(until, cx);
-                Poll::Pending
-            }
-        }
+            return Poll::Pending;
+        };
+        Poll::Ready(value)
     }
 }
 
@@ -191,44 +178,19 @@ impl<D: Driver, F: Future> Hosted<D, F> {
         rt.inbox().hang_bell(Bell::Host(Arc::clone(&self.bell)));
     }
 
-    /// The host is here, and from now on it is rung by this waker.
+    /// From now on the host is rung by this waker.
     fn hear(&self, cx: &Context<'_>) {
         let waker = cx.waker().clone();
         let before = self.bell.lock().unwrap_or_else(PoisonError::into_inner).replace(waker);
         drop(before);
-        let before = runtime::with(|rt| {
-            if rt.is_active() {
-                rt.inbox().awake();
-            }
-            rt.sched.borrow_mut().set_host(None)
-        });
-        drop(before);
     }
 
-    /// Has the host wake this run when there is something to do.
-    fn wait(&mut self, until: Option<Instant>, cx: &mut Context<'_>) {
-        let (busy, idlers) = runtime::with(|rt| {
-            let busy = rt.sched.borrow().has_ready() || !rt.jobs.borrow().is_empty() || rt.inbox().has_mail();
-            (busy, rt.cushion().is_some())
-        });
-        if !busy && idlers {
-            wake_idle();
-        }
-        let next = runtime::with(|rt| rt.timers.borrow_mut().look_again_at());
-        let next = next.into_iter().chain(until).min();
-        let due = next.is_some_and(|at| self.driver.poll_until(at, cx).is_ready());
-        if busy || idlers || due || self.readable(cx) {
-            cx.waker().wake_by_ref();
-            return;
-        }
+    /// Has the host wake this run when there is something to do. `false` if there is already.
+    fn waits(&mut self, step: &Step<F::Output>, cx: &mut Context<'_>) -> bool {
+        let Step::Idle(until) = step else { return false };
+        let due = until.is_some_and(|at| self.driver.poll_until(at, cx).is_ready());
         // Cloned outside: a waker of the host may do anything.
-        let waker = Some(cx.waker().clone());
-        let (before, sleeps) =
-            runtime::with(|rt| (rt.sched.borrow_mut().set_host(waker), rt.inbox().sleep()));
-        drop(before);
-        if !sleeps {
-            cx.waker().wake_by_ref();
-        }
+        !due && !self.readable(cx) && rest(cx.waker().clone())
     }
 
     fn readable(&mut self, cx: &mut Context<'_>) -> bool {
@@ -244,51 +206,11 @@ impl<D: Driver, F: Future> Hosted<D, F> {
     }
 }
 
-/// Has every task ended, and were the last calls of other threads made? These may start tasks of the system.
-fn all_over() -> bool {
-    if flat_live() == 0 {
-        entry::end_calls();
-    }
-    flat_live() == 0
-}
-
-/// One batch of polls and one look outside.
-fn turn<F: Future>(stage: Stage<F>) -> Stage<F> {
-    let stage = match stage {
-        Stage::Running { mut main, session } => {
-            let ended = runtime::with(|rt| poll_batch(rt, session.main, Some(&mut Pin::new(&mut main))));
-            match ended {
-                None => Stage::Running { main, session },
-                Some(value) => {
-                    drop(main);
-                    session.main_ended();
-                    let until = runtime::with(Runtime::clock).now() + SHUTDOWN_GRACE;
-                    Stage::Ending { value, session, until }
-                }
-            }
-        }
-        Stage::Ending { value, session, until } => {
-            let nobody = None::<&mut Pin<&mut Option<std::future::Ready<()>>>>;
-            let _ended = runtime::with(|rt| poll_batch(rt, session.main, nobody));
-            Stage::Ending { value, session, until }
-        }
-        stage @ (Stage::New(_) | Stage::Over) => stage,
-    };
-    run_jobs();
-    fire_due();
-    if runtime::with(Runtime::has_reactor) {
-        ask_reactor(Some(Duration::ZERO));
-    }
-    drain_inbox();
-    stage
-}
-
 impl<D, F: Future> fmt::Debug for Hosted<D, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::New(_) => "new",
-            Stage::Running { .. } => "running",
-            Stage::Ending { .. } => "ending",
+            Stage::Running(_) => "running",
             Stage::Over => "over",
         };
         f.debug_struct("Hosted").field("stage", &stage).finish()

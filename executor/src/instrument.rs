@@ -107,6 +107,11 @@ pub trait Instrument {
         let _ = picture;
     }
 
+    /// The loop that a run is a guest of has given up on it: everything of it is dropped next. `picture` says who was there.
+    fn abandoned(&self, picture: &TaskTree) {
+        let _ = picture;
+    }
+
     /// It has asked; `timeout` is what `before_io_wait` was told.
     fn after_io_wait(&self, timeout: Option<Duration>) {
         let _ = timeout;
@@ -147,6 +152,9 @@ impl<I: Instrument + ?Sized> Instrument for Rc<I> {
     }
     fn stuck(&self, picture: &TaskTree) {
         (**self).stuck(picture);
+    }
+    fn abandoned(&self, picture: &TaskTree) {
+        (**self).abandoned(picture);
     }
 }
 

@@ -41,6 +41,7 @@ mod dump;
 mod entry;
 mod error;
 pub mod fd;
+pub mod guest;
 pub mod host;
 pub mod instrument;
 pub mod io;

@@ -1,39 +1,42 @@
 //! The loop: polls what is ready, looks outside, repeats, until the tree is empty.
 //!
 //! ```text
-//!   run(main) ─► ┌► up to 64 polls of ready tasks ─► jobs between polls (a fork, say)
-//!                │                                        │
-//!                └── inbox ◄── reactor (waits only if nothing is ready) ◄── due deadlines
+//!   run(main) ─► ┌► up to 64 polls of ready tasks ─► jobs between polls (a fork, say) ─► due deadlines
+//!                │                                                                            │
+//!                └── inbox ◄── reactor (waits only if nothing is ready) ◄── what now? ◄───────┘
 //!   main ends ─► whatever is left is cancelled with Shutdown and awaited ─► the last calls of other threads ─► the value
 //! ```
+//!
+//! * `run.rs`: the parts of the loop, and the thread that goes round in it. `run/pause.rs`: what now (pure).
+//! * `run/course.rs`: the run from its beginning to its end, pass by pass. `run/visit.rs`: the same in a loop of others.
 //!
 //! Rules:
 //! * **Look Outside**: at most 64 polls, however deep in nurseries they happen, lie between two looks at clock,
 //!   descriptors and inbox; eight that only pass through nurseries on the way down count as one. Under the virtual clock and the seeded scheduler every batch looks outside.
 //! * No task is being polled, and nothing is borrowed, while a job between polls runs.
+//! * A pass is the same whoever drives it: only what waits after it differs.
+
+pub(crate) mod course;
+mod pause;
+pub(crate) mod visit;
 
 use crate::cancel::Reason;
 use crate::clock::{Clock, Instant};
 use crate::deadlock;
 use crate::entry;
-use crate::panics::Steps;
 use crate::reactor::calls::CALLS;
 use crate::runtime::{self, Runtime, TURN, Tasks, TimerTarget};
 use crate::task::raw::Boxed;
 use crate::task::sched::{Due, Flat, Next};
 use crate::task::word::Word;
 use crate::threads;
+use course::{Course, Pass, grace_clock};
+use pause::{Leap, Outlook, Pause, Standstill};
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
-
-/// How long tasks that outlive main (their nursery was leaked) may take to end once they are cancelled.
-pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
-
-/// How long the loop waits at most while it does: the grace is checked in between.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Runs `main` on this thread, with everything it starts, and returns its value when all has ended.
 ///
@@ -56,124 +59,19 @@ pub fn run<F: Future>(main: F) -> F::Output {
 #[track_caller]
 pub(crate) fn run_with<F: Future>(clock: Clock, seed: u64, main: F) -> F::Output {
     runtime::with(|rt| rt.open(clock, seed));
-    let session = Session::start();
-    // After the session: dropped before it, while the run is still active.
+    let mut course = Course::begin();
+    // After the course: dropped before it, while the run is still active.
     let mut main = pin!(Some(main));
-    let value = loop {
-        if let Some(value) = turn(session.main, Some(&mut main)) {
-            break value;
+    loop {
+        match course.pass(main.as_mut()) {
+            Pass::Done(value) => return value,
+            Pass::Pause(pause) => look_outside(pause, course.grace()),
         }
-    };
-    main.set(None);
-    session.shut_down();
-    value
-}
-
-/// An active run: ended in order by [`Session::main_ended`] and [`Session::all_ended`], in haste when it is dropped.
-pub(crate) struct Session {
-    pub(crate) main: Word,
-}
-
-impl Session {
-    pub(crate) fn start() -> Self {
-        runtime::with(|rt| {
-            let mut sched = rt.sched.borrow_mut();
-            let main = sched.insert_main();
-            let _main_has_no_parent = sched.wake(main);
-            Session { main }
-        })
-    }
-
-    fn shut_down(self) {
-        self.main_ended();
-        let until = Clock::Real.now() + SHUTDOWN_GRACE;
-        loop {
-            while flat_live() > 0 && Clock::Real.now() < until {
-                // A timer keeps the wait bounded even if nothing of theirs ever becomes ready.
-                let _ = turn::<std::future::Ready<()>>(self.main, None);
-            }
-            // The last calls may start tasks of the system.
-            entry::end_calls();
-            if flat_live() == 0 || Clock::Real.now() >= until {
-                break;
-            }
-        }
-        self.all_ended();
-    }
-
-    /// Main has ended, and has been dropped: whatever is left is cancelled.
-    pub(crate) fn main_ended(&self) {
-        runtime::remove_node(self.main);
-        runtime::with(|rt| {
-            rt.shutting_down.set(true);
-            runtime::cancel(rt.root(), Reason::Shutdown);
-        });
-    }
-
-    /// The run ends. What had nobody to go to until now comes out here.
-    #[track_caller]
-    pub(crate) fn all_ended(self) {
-        let ignored = flat_live();
-        drop(self);
-        runtime::with(|rt| {
-            if let Some(payload) = rt.system_panic.take() {
-                resume_unwind(payload);
-            }
-            let failures = rt.orphan_failures.replace(0);
-            assert!(
-                failures <= 0,
-                "{failures} task(s) failed whose nursery had been leaked: their errors had nobody to go to"
-            );
-            assert!(
-                ignored == 0,
-                "{ignored} task(s) ignored their cancellation for {SHUTDOWN_GRACE:?} and were dropped"
-            );
-        });
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        runtime::remove_node(self.main);
-        // What panics from here on has nowhere to go.
-        let mut steps = Steps::new();
-        // Jobs that nobody waits for any more: they are not the next run's.
-        let jobs = runtime::with(|rt| std::mem::take(&mut *rt.jobs.borrow_mut()));
-        steps.step(|| drop(jobs));
-        loop {
-            // Accepted Is Made, also if main has panicked, and in this place for what a destructor asks for.
-            steps.step(entry::end_calls);
-            let task = runtime::with(|rt| rt.sched.borrow_mut().take_any_flat());
-            let Some(task) = task else { break };
-            steps.step(|| match task {
-                Flat::Static(child, group) => group.discard(child),
-                Flat::System(task) => drop(task),
-            });
-        }
-        std::mem::forget(steps.into_first());
-        runtime::with(Runtime::close);
-    }
-}
-
-pub(crate) fn flat_live() -> usize {
-    runtime::with(|rt| rt.sched.borrow().flat_live())
-}
-
-/// One batch of polls and one look outside. `Some` when main has ended.
-fn turn<F: Future>(main_word: Word, main: Option<&mut Pin<&mut Option<F>>>) -> Option<F::Output> {
-    let ended = runtime::with(|rt| poll_batch(rt, main_word, main));
-    if ended.is_none() {
-        run_jobs();
-        look_outside();
-    }
-    ended
-}
-
-pub(crate) fn poll_batch<F: Future>(
-    rt: &Runtime,
-    main_word: Word,
-    mut main: Option<&mut Pin<&mut Option<F>>>,
-) -> Option<F::Output> {
+/// One batch of polls. `Some` when main has ended.
+fn poll_batch<F: Future>(rt: &Runtime, main: &mut Pin<&mut Option<F>>) -> Option<F::Output> {
     rt.count_turn();
     let ready = rt.sched.borrow().ready_len();
     let (mut batch, polls) = if rt.steps_are_counted() { (ready, u32::MAX) } else { (usize::MAX, TURN) };
@@ -185,8 +83,6 @@ pub(crate) fn poll_batch<F: Future>(
         match next {
             Next::Main(due) => {
                 rt.take_poll(due.cause);
-                debug_assert_eq!(due.word, main_word);
-                let Some(main) = main.as_mut() else { continue };
                 let fut = main.as_mut().as_pin_mut().expect("main is there until it has ended");
                 if let Poll::Ready(value) = tasks.poll_as(due, rt.root(), |cx| fut.poll(cx)) {
                     return Some(value);
@@ -228,7 +124,7 @@ fn poll_system(rt: &Runtime, tasks: &Tasks<'_>, due: Due, mut task: Boxed<()>) {
 }
 
 /// Runs what was queued to happen between two polls.
-pub(crate) fn run_jobs() {
+fn run_jobs() {
     loop {
         let job = runtime::with(|rt| rt.jobs.borrow_mut().pop_front());
         match job {
@@ -238,38 +134,36 @@ pub(crate) fn run_jobs() {
     }
 }
 
-/// Fires due deadlines, asks the reactor (waiting if nothing is ready), and empties the inbox.
-fn look_outside() {
-    fire_due();
-    let idle = runtime::with(|rt| {
-        !rt.sched.borrow().has_ready() && rt.jobs.borrow().is_empty() && !rt.inbox().has_mail()
-    });
-    if !idle {
-        if runtime::with(Runtime::registrations) > 0 {
-            ask_reactor(Some(Duration::ZERO));
-        }
-    } else if runtime::with(|rt| rt.clock().is_virtual()) {
-        idle_virtual();
-    } else {
-        idle_real();
-    }
-    drain_inbox();
+/// What is to happen before the next batch: the decision of [`pause`], of what can be seen.
+#[inline]
+fn next_pause(grace: Option<Instant>) -> Pause {
+    if runtime::with(Runtime::is_busy) { Pause::None } else { idle_pause(grace) }
 }
 
-fn idle_real() {
-    let until = runtime::with(|rt| rt.timers.borrow_mut().look_again_at());
-    if let Some(cushion) = runtime::with(Runtime::cushion) {
-        return idle_for(cushion, until);
+fn idle_pause(grace: Option<Instant>) -> Pause {
+    if runtime::with(|rt| rt.clock().is_virtual()) {
+        return Pause::Standstill;
     }
-    let shutting_down = runtime::with(|rt| rt.shutting_down.get());
-    if until.is_none() && !shutting_down && is_alone() {
-        return wait_stuck();
+    let (timer, cushion) = runtime::with(|rt| (rt.timers.borrow_mut().look_again_at(), rt.cushion()));
+    pause::pause(&Outlook { timer, grace, cushion, alone: is_alone() })
+}
+
+/// Asks the reactor, waiting as the pause says, and empties the inbox.
+fn look_outside(pause: Pause, grace: Option<Instant>) {
+    match pause {
+        Pause::None => {
+            if runtime::with(Runtime::registrations) > 0 {
+                ask_reactor(Some(Duration::ZERO));
+            }
+        }
+        Pause::Until(until) => {
+            ask_reactor(until.map(|at| at - Clock::Real.now()));
+        }
+        Pause::Quiet { until, cushion } => idle_for(cushion, until),
+        Pause::Stuck => wait_stuck(),
+        Pause::Standstill => stand_still(grace),
     }
-    let timeout = until.map(|at| at.saturating_duration_since(Clock::Real.now()));
-    // What is left of a run is waited for with a bound of its own.
-    let timeout =
-        if shutting_down { Some(timeout.map_or(LOOK_AGAIN, |t| t.min(LOOK_AGAIN))) } else { timeout };
-    ask_reactor(timeout);
+    drain_inbox();
 }
 
 /// Is no descriptor watched, and no worker thread waited for? Then only a thread that the run knows nothing of can end a wait
@@ -296,40 +190,39 @@ fn idle_for(cushion: Duration, until: Option<Instant>) {
 }
 
 /// Idle under the virtual clock: outside first, then whoever waits for idleness, then the next deadline.
-fn idle_virtual() {
+fn stand_still(grace: Option<Instant>) {
     if ask_reactor(Some(Duration::ZERO)) > 0 || runtime::with(Runtime::is_busy) {
         return;
     }
-    let now = runtime::with(|rt| rt.clock().now());
-    // Time stands still while a thread is waited for, and without autojump it passes by `jump` alone.
-    let held = threads::hold_time();
-    let next = runtime::with(|rt| rt.timers.borrow_mut().next().filter(|_| rt.autojump.get() && !held));
-    match (runtime::with(Runtime::cushion), next) {
-        (Some(cushion), next) if cushion.is_zero() || (!held && next.is_none_or(|at| now + cushion < at)) => {
-            if runtime::with(|rt| rt.autojump.get()) {
-                runtime::with(|rt| rt.set_clock(Clock::Virtual(now + cushion)));
-            }
+    let seen = runtime::with(|rt| Standstill {
+        now: rt.clock().now(),
+        next: rt.timers.borrow_mut().next(),
+        cushion: rt.cushion(),
+        autojump: rt.autojump.get(),
+        held: threads::hold_time(),
+        alone: is_alone(),
+        ending: grace.is_some(),
+    });
+    match pause::leap(&seen) {
+        Leap::Idle(at) => {
+            runtime::with(|rt| rt.set_clock(Clock::Virtual(at)));
             return wake_idle();
         }
-        (_, Some(at)) => runtime::with(|rt| rt.set_clock(Clock::Virtual(at.max(now)))),
-        (_, None) => {
-            let shutting_down = runtime::with(|rt| rt.shutting_down.get());
-            // Time that may not pass can be allowed to by another thread alone, and so it is no timer.
-            if !shutting_down && is_alone() {
-                return wait_stuck();
-            }
-            ask_reactor(shutting_down.then_some(LOOK_AGAIN));
+        Leap::To(at) => runtime::with(|rt| rt.set_clock(Clock::Virtual(at))),
+        Leap::Stuck => return wait_stuck(),
+        Leap::Wait => {
+            ask_reactor(grace.map(|at| at - grace_clock().now()));
         }
     }
     fire_due();
 }
 
 /// Wakes those who wait for idleness with the smallest cushion; the others wait on, from the beginning.
-pub(crate) fn wake_idle() {
+fn wake_idle() {
     runtime::wake_each(runtime::with(|rt| rt.idle.borrow_mut().take_smallest()));
 }
 
-pub(crate) fn fire_due() {
+fn fire_due() {
     if runtime::with(|rt| rt.timers.borrow().is_empty()) {
         return;
     }
@@ -356,7 +249,7 @@ fn next_due(now: Instant) -> Option<TimerTarget> {
 }
 
 /// One turn of the reactor; says how many events it saw.
-pub(crate) fn ask_reactor(timeout: Option<Duration>) -> usize {
+fn ask_reactor(timeout: Option<Duration>) -> usize {
     if timeout == Some(Duration::ZERO) && !runtime::with(Runtime::has_reactor) {
         return 0;
     }
@@ -378,7 +271,7 @@ pub(crate) fn ask_reactor(timeout: Option<Duration>) -> usize {
     seen.unwrap_or_else(|e| panic!("the reactor failed: {e}; is the process out of file descriptors?"))
 }
 
-pub(crate) fn drain_inbox() {
+fn drain_inbox() {
     let inbox = runtime::with(Runtime::inbox);
     if !inbox.has_mail() {
         return;

@@ -90,6 +90,8 @@ pub(crate) enum TimerTarget {
 pub(crate) enum Hosting {
     /// `run`, on this thread.
     Own,
+    /// Another loop on this thread, which waits for the reactor.
+    Guest,
     /// A future in another executor, which watches descriptors for it or does not.
     Host { watches: bool },
 }
@@ -289,6 +291,7 @@ impl Runtime {
     }
 
     /// Is there something to do without asking the reactor?
+    #[inline]
     pub(crate) fn is_busy(&self) -> bool {
         self.sched.borrow().has_ready() || !self.jobs.borrow().is_empty() || self.inbox().has_mail()
     }
@@ -311,7 +314,7 @@ impl Runtime {
         let mut slot = self.reactor.borrow_mut();
         if slot.is_none() {
             *slot = Some(match self.hosting.get() {
-                Hosting::Own => {
+                Hosting::Own | Hosting::Guest => {
                     let reactor = Reactor::new()?;
                     reactor.hang_bell(&self.inbox());
                     reactor
@@ -329,8 +332,13 @@ impl Runtime {
         self.reactor(|r| r.epoll())?
     }
 
+    /// What the loop that this run is a guest of waits for, and what makes that readable.
+    pub(crate) fn face(&self) -> io::Result<(Rc<OwnedFd>, Waker)> {
+        self.reactor(|r| r.face())?
+    }
+
     pub(crate) fn is_hosted(&self) -> bool {
-        matches!(self.hosting.get(), Hosting::Host { .. })
+        !matches!(self.hosting.get(), Hosting::Own)
     }
 
     pub(crate) fn set_hosting(&self, hosting: Hosting) {

@@ -36,9 +36,13 @@ use slab::Slab;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
+
+/// How many events a turn sees at most.
+pub(crate) const EVENTS: usize = 256;
 
 const BELL: mio::Token = mio::Token(usize::MAX);
 
@@ -160,6 +164,8 @@ pub(crate) struct Reactor {
     bell: Arc<File>,
     sources: Slab<Source>,
     generation: u32,
+    /// A second descriptor of the epoll instance, if a loop outside waits for it.
+    face: Option<Rc<OwnedFd>>,
 }
 
 impl Reactor {
@@ -173,10 +179,11 @@ impl Reactor {
         Ok(Reactor {
             run,
             poll,
-            events: Events::with_capacity(256),
+            events: Events::with_capacity(EVENTS),
             bell: Arc::new(bell),
             sources: Slab::new(),
             generation: 0,
+            face: None,
         })
     }
 
@@ -306,12 +313,22 @@ impl Reactor {
     /// Every number that this reactor and the registered types of this crate own.
     pub(crate) fn owned_fds(&self) -> Vec<RawFd> {
         let ours = self.sources.iter().filter(|(_, s)| s.owned).map(|(_, s)| s.fd);
-        [self.poll.as_raw_fd(), self.bell.as_raw_fd()].into_iter().chain(ours).collect()
+        let face = self.face.iter().map(|face| face.as_raw_fd());
+        [self.poll.as_raw_fd(), self.bell.as_raw_fd()].into_iter().chain(face).chain(ours).collect()
     }
 
     /// A second descriptor of the epoll instance, which becomes readable when there are events.
     pub(crate) fn epoll(&self) -> io::Result<OwnedFd> {
         crate::sys::duplicate(self.poll.as_raw_fd())
+    }
+
+    /// The same, kept here so that a forked child closes it; and a waker that makes it readable.
+    pub(crate) fn face(&mut self) -> io::Result<(Rc<OwnedFd>, Waker)> {
+        let face = match &self.face {
+            Some(face) => Rc::clone(face),
+            None => Rc::clone(self.face.insert(Rc::new(self.epoll()?))),
+        };
+        Ok((face, Waker::from(Arc::new(Bell::Eventfd(Arc::clone(&self.bell))))))
     }
 
     pub(crate) fn registrations(&self) -> usize {

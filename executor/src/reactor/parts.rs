@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 pub(crate) use std::sync::atomic::AtomicBool;
 pub(super) use std::sync::atomic::{Ordering, fence};
@@ -62,6 +62,13 @@ impl Bell {
                 }
             }
         }
+    }
+}
+
+/// A bell is rung by a waker as well, on the thread of the run itself.
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
     }
 }
 

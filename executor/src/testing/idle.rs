@@ -45,12 +45,12 @@ pub async fn wait_until_idle() -> Result<(), Cancelled> {
     wait_until_idle_for(Duration::ZERO).await
 }
 
-/// Waits until no other task has run for as long as `cushion`, on the clock of the run: that of the machine, or virtual
-/// time, of which none passes while anything can run.
+/// Waits until no other task has run for as long as `cushion`, on the clock of the run: that of the machine or of its
+/// host, or virtual time, of which none passes while anything can run.
 ///
 /// Of several who wait so, those with the smallest cushion are first, all of them together; the others wait from the
-/// beginning then. A deadline that comes, or anything from outside, begins the time anew for all. In a run that is hosted
-/// every cushion counts as zero, and so it does while the virtual clock may not jump.
+/// beginning then. A deadline that comes, or anything from outside, begins the time anew for all. While the
+/// virtual clock may not jump every cushion counts as zero.
 ///
 /// # Cancellation
 ///
