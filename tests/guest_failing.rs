@@ -12,15 +12,18 @@ mod by_hand;
 use by_hand::message;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pleach_executor::guest::Guest;
+use pleach_executor::low_level::owned_fds;
 use pleach_executor::{run, sleep_forever};
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Mutex;
 
 /// Case X50. Trio's `InternalError` is a panic with a text here, and an error where the system refuses what a run is made of.
 #[test]
 fn what_the_system_refuses_comes_out_of_start_and_of_tick() {
+    let _alone = ALONE.lock();
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("there is one");
     setrlimit(Resource::RLIMIT_NOFILE, 64, hard).expect("lower is allowed");
     let mut files = Vec::new();
@@ -45,6 +48,27 @@ fn what_the_system_refuses_comes_out_of_start_and_of_tick() {
     assert!(text.starts_with("the reactor failed"), "{text}");
     assert!(guest.is_over());
     assert_eq!(run(async { 1 }), 1);
+}
+
+/// Also one that is given up in the middle of a wait.
+#[test]
+fn a_guest_that_is_gone_has_closed_its_descriptors() {
+    let _alone = ALONE.lock();
+    let before = open();
+    let mut guest = Guest::start(sleep_forever()).expect("enough descriptors");
+    let _idle = guest.tick();
+    assert!(open() >= before + 3);
+    assert!(owned_fds().contains(&guest.as_fd().as_raw_fd()), "a forked child closes it");
+    drop(guest);
+    assert_eq!(open(), before);
+}
+
+/// The cases are about the whole process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// How many descriptors this process has open.
+fn open() -> usize {
+    fs::read_dir("/proc/self/fd").expect("procfs").count()
 }
 
 /// The numbers of this process that are epoll instances.

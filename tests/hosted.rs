@@ -4,15 +4,15 @@
 //!   tokio, one thread, paused clock ─► hosted(OnTokio, case)      beside it: tokio's own tasks, timers, threads
 //! ```
 //!
-//! Rules: the cases are those of the core, once more; what the seam itself adds is at the end.
+//! Rules: the core at large, and what the seam itself adds at the end; `hosted_core.rs` has the core case by case.
 
-#[path = "../examples/under_tokio/driver.rs"]
-mod driver;
 #[path = "support/fault.rs"]
 mod fault;
+#[path = "support/on_tokio.rs"]
+mod on_tokio;
 
-use driver::OnTokio;
 use fault::{Fault, Run, shape};
+use on_tokio::{OnTokio, on_tokio, under_tokio};
 use pleach_executor::host::{Driver, hosted};
 use pleach_executor::net::UnixStream;
 use pleach_executor::sync::{Event, channel};
@@ -28,23 +28,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
 const MS: Duration = Duration::from_millis(1);
 /// Longer than anybody would wait for a test.
 const AGES: Duration = Duration::from_secs(100_000);
-
-/// Runs `fut` on a tokio runtime with a clock that stands still while anything can run, and then jumps.
-fn on_tokio<F: Future>(fut: F) -> F::Output {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_all().start_paused(true).build().expect("a runtime");
-    LocalSet::new().block_on(&runtime, fut)
-}
-
-/// Runs a case as the main task of a hosted run.
-fn under_tokio<F: Future>(case: F) -> F::Output {
-    on_tokio(hosted(OnTokio::default(), case))
-}
 
 #[test]
 fn a_nursery_waits_for_borrowed_and_static_children() {

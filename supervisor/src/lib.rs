@@ -36,8 +36,8 @@ pub use error::{Error, ErrorKind, ErrorTree};
 pub use nursery::{ActorHandle, ActorNursery, actors, actors_with};
 pub use pleach_executor::{
     CancelScope, Cancelled, Failure, Failures, In, Instant, Nursery, Reason, Started, TaskHandle, TaskLocal,
-    check, checked, checkpoint, fail_after, fail_at, fd, gather, graceful, host, move_on_after, move_on_at,
-    now, nursery, run, shielded, sleep, sleep_forever, sleep_until, stats, sync, task_tree,
+    check, checked, checkpoint, fail_after, fail_at, fd, gather, graceful, guest, host, move_on_after,
+    move_on_at, now, nursery, run, shielded, sleep, sleep_forever, sleep_until, stats, sync, task_tree,
 };
 pub use pleach_ipc::proto::{BootPhase, LastWords, Origin};
 pub use pleach_spawn::{Fault, Grants, Step};

@@ -111,14 +111,17 @@ impl<F: Future> Visit<F> {
 
 impl<F: Future> Drop for Visit<F> {
     fn drop(&mut self) {
-        if self.whereabouts == Whereabouts::Outside {
-            runtime::with(|rt| {
-                if rt.is_watched() {
-                    let picture = task_tree();
-                    rt.tell(|i| i.abandoned(&picture));
-                }
-            });
+        if self.whereabouts != Whereabouts::Outside {
+            return;
         }
+        wake();
+        // Nobody Is Dropped Unheard.
+        runtime::with(|rt| {
+            if rt.is_watched() {
+                let picture = task_tree();
+                rt.tell(|i| i.abandoned(&picture));
+            }
+        });
     }
 }
 
