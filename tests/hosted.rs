@@ -16,6 +16,7 @@ use on_tokio::{OnTokio, on_tokio, under_tokio};
 use pleach_executor::host::{Driver, hosted};
 use pleach_executor::net::UnixStream;
 use pleach_executor::sync::{Event, channel};
+use pleach_executor::testing::wait_until_idle;
 use pleach_executor::{
     CancelScope, Cancelled, Instant, Reason, ScopeHandle, Started, checked, checkpoint, current_task,
     fail_after, move_on_after, now, shielded, sleep, sleep_forever, stats, yield_now,
@@ -342,6 +343,21 @@ impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Idleness is heard of in a host that has no timers: it is asked to come again.
+#[test]
+fn idleness_needs_no_timer_of_the_host() {
+    let mut run = hosted(Bare, wait_until_idle());
+    for _ in 0..9 {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        match std::pin::Pin::new(&mut run).poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(r) => return r.expect("nobody cancels"),
+            Poll::Pending => assert!(woken.0.load(Ordering::Relaxed), "nobody would poll it again"),
+        }
+    }
+    panic!("it was idle all the time");
 }
 
 /// Sockets of this crate, watched by the host.

@@ -98,6 +98,7 @@ impl<F: Future> Visit<F> {
             Pause::Stuck => Step::Idle(None),
             Pause::Quiet { until, cushion } => {
                 let since = *self.quiet.get_or_insert_with(|| runtime::clock().now());
+                // Not told as a moment: a host may have no timers.
                 if cushion.is_zero() {
                     return Step::Ready;
                 }
