@@ -32,7 +32,7 @@ use crate::task::word::Word;
 use crate::threads;
 use course::{Course, Pass, grace_clock};
 use pause::{Leap, Outlook, Pause, Standstill};
-use std::future::Future;
+use std::future::{Future, Pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -62,8 +62,25 @@ pub(crate) fn run_with<F: Future>(clock: Clock, seed: u64, main: F) -> F::Output
     let mut course = Course::begin();
     // After the course: dropped before it, while the run is still active.
     let mut main = pin!(Some(main));
+    // `Course::pass` while main runs, written out: what ends a run would take registers from the loop that main is inlined
+    // into.
+    let value = loop {
+        if let Some(value) = runtime::with(|rt| poll_batch(rt, &mut main)) {
+            break value;
+        }
+        look_outside(between_batches(None), None);
+    };
+    main.set(None);
+    course.main_ended(value);
+    drive_to_end(course)
+}
+
+/// Waits for what main has left behind.
+#[track_caller]
+fn drive_to_end<T>(mut course: Course<T>) -> T {
+    let mut ended = pin!(None::<Pending<T>>);
     loop {
-        match course.pass(main.as_mut()) {
+        match course.pass(ended.as_mut()) {
             Pass::Done(value) => return value,
             Pass::Pause(pause) => look_outside(pause, course.grace()),
         }
@@ -134,7 +151,14 @@ fn run_jobs() {
     }
 }
 
-/// What is to happen before the next batch: the decision of [`pause`], of what can be seen.
+/// What belongs between two batches, up to what is to happen before the next one.
+fn between_batches(grace: Option<Instant>) -> Pause {
+    run_jobs();
+    fire_due();
+    next_pause(grace)
+}
+
+/// The decision of [`pause`], of what can be seen.
 #[inline]
 fn next_pause(grace: Option<Instant>) -> Pause {
     if runtime::with(Runtime::is_busy) { Pause::None } else { idle_pause(grace) }

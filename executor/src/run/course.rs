@@ -10,7 +10,7 @@
 //!   its own thread, or a [`Visit`](super::visit::Visit) in another loop.
 //! * Main is dropped in its run: it lies with the driver, which drops it before the course.
 
-use super::{Pause, fire_due, next_pause, poll_batch, run_jobs};
+use super::{Pause, between_batches, poll_batch};
 use crate::cancel::Reason;
 use crate::clock::{Clock, Instant};
 use crate::entry;
@@ -69,9 +69,7 @@ impl<T> Course<T> {
         {
             return Pass::Done(value);
         }
-        run_jobs();
-        fire_due();
-        Pass::Pause(next_pause(self.grace()))
+        Pass::Pause(between_batches(self.grace()))
     }
 
     /// Until when what main has left behind is waited for.
@@ -96,8 +94,9 @@ impl<T> Course<T> {
         Some(value)
     }
 
+    /// Main has ended with this value, and has been dropped: what it has left behind is cancelled.
     #[cold]
-    fn main_ended(&mut self, value: T) {
+    pub(super) fn main_ended(&mut self, value: T) {
         let Stage::Running(session) = std::mem::replace(&mut self.stage, Stage::Over) else {
             unreachable!("main ends once");
         };
