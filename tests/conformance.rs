@@ -46,6 +46,7 @@ const ANNEX: &[(&str, &[u32])] = &[
     ("parking lot", &[16, 17]),
     ("threads", &[22, 23, 25, 26, 28, 29]),
     ("streams in memory and network", &[32, 34, 35, 37, 38, 40, 41]),
+    ("guest mode", &[43, 44, 46, 47, 49, 50]),
 ];
 
 /// The names of all of them.

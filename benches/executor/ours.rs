@@ -3,11 +3,9 @@
 use crate::contender::{Channels, Contender, Streams, Timers};
 use crate::support::clock::Stopwatch;
 use crate::work::{Boxed, Waiter, all_parked};
-use pleach_executor::fd::AsyncFd;
 use pleach_executor::sync::channel::{self, Receiver, Sender};
 use pleach_executor::{CancelScope, Cancelled, net, nursery, run, sleep, sleep_forever};
 use std::future::Future;
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -124,25 +122,20 @@ macro_rules! ours {
             }
         }
 
-        /// The any-descriptor type, until there is a TCP stream of ours.
         impl Streams<TcpStream> for $C {
-            type Stream = AsyncFd<TcpStream>;
+            type Stream = net::TcpStream;
 
             fn open(socket: TcpStream) -> Self::Stream {
-                AsyncFd::nonblocking(socket).expect("a socket can be watched")
+                net::TcpStream::from_std(socket).expect("a socket can be watched")
             }
 
             async fn read(stream: &mut Self::Stream, mut buffer: Vec<u8>) -> (usize, Vec<u8>) {
-                let n = stream.read_with(|mut s| s.read(&mut buffer)).await.expect("a connected socket");
+                let n = stream.read(&mut buffer).await.expect("a connected socket");
                 (n, buffer)
             }
 
             async fn write_all(stream: &mut Self::Stream, buffer: Vec<u8>, n: usize) -> Vec<u8> {
-                let mut left = &buffer[..n];
-                while !left.is_empty() {
-                    let written = stream.write_with(|mut s| s.write(left)).await.expect("the peer reads");
-                    left = &left[written..];
-                }
+                stream.write_all(&buffer[..n]).await.expect("the peer reads");
                 buffer
             }
         }

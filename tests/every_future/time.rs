@@ -20,9 +20,9 @@ use std::rc::Rc;
 cases! {
     a_checkpoint => ["checkpoint.rs checkpoint"],
     a_yield => ["checkpoint.rs yield_now"],
-    a_sleep => ["checkpoint.rs sleep"],
-    a_sleep_until => ["checkpoint.rs sleep_until"],
-    a_sleep_forever => ["checkpoint.rs sleep_forever"],
+    a_sleep => ["sleep.rs sleep"],
+    a_sleep_until => ["sleep.rs sleep_until"],
+    a_sleep_forever => ["sleep.rs sleep_forever"],
     a_checked_future => ["checkpoint.rs checked"],
     a_graceful_future => ["checkpoint.rs graceful"],
     a_scope => ["cancel/scope.rs CancelScope::run"],
