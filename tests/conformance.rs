@@ -43,10 +43,14 @@ const SECTIONS: &[(&str, &[u32])] = &[
 
 /// Those of the annex, which are named X1, X2 and so on.
 const ANNEX: &[(&str, &[u32])] = &[
+    ("edges of the core", &[1, 2, 4, 5, 7, 8, 10, 11, 13, 14]),
+    ("producers and queues", &[19, 20, 31]),
     ("parking lot", &[16, 17]),
     ("threads", &[22, 23, 25, 26, 28, 29]),
     ("streams in memory and network", &[32, 34, 35, 37, 38, 40, 41]),
     ("guest mode", &[43, 44, 46, 47, 49, 50]),
+    ("child processes", &[64, 65, 67, 68, 70, 71, 73, 74, 76, 77]),
+    ("misuse", &[79, 80, 82]),
 ];
 
 /// The names of all of them.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Rules: `Case n.` refers to the list of executor cases; `conformance.tsv` says where each is tested. Time is virtual, so
-//! that "at" means to the nanosecond. What is set before the entry: `limits.rs`.
+//! that "at" means to the nanosecond, but for case X2. What is set before the entry: `limits.rs`.
 
 #[path = "support/fault.rs"]
 mod fault;
@@ -401,4 +401,20 @@ fn a_cancellation_from_outside_is_not_too_slow() {
             .await;
         assert!(matches!(r, Ok(None)));
     });
+}
+
+/// Case X2. With the clock of the machine a scope around a wait without end ends, and not before its moment.
+#[test]
+fn a_deadline_of_the_real_clock_is_kept_and_not_before() {
+    let limit = Duration::from_millis(50);
+    let began = Cell::new(None);
+    let start = now();
+    let r: Result<Option<()>, Fault> = pleach_executor::run(move_on_after(limit, async |_| {
+        began.set(effective_deadline());
+        sleep_forever().await.map(|never| match never {})?;
+        Ok(())
+    }));
+    assert!(matches!(r, Ok(None)) && began.get().is_some());
+    let took = now() - start;
+    assert!(took >= limit, "{took:?} are less than {limit:?}");
 }

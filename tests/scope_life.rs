@@ -207,3 +207,35 @@ fn a_scope_dropped_half_way_leaves_nothing() {
         });
     }
 }
+
+/// Case X4. The text of a scope says how far it is, when it ends or ended, and that it is cancelled; to look changes nothing.
+#[test]
+fn a_scope_as_text_says_how_far_it_is_and_when_it_ends() {
+    let says = |text: String, parts: &[&str]| {
+        assert!(parts.iter().all(|part| text.contains(part)), "{text} has not all of {parts:?}");
+    };
+    in_every_order(async || {
+        let scope = CancelScope::new();
+        says(format!("{scope:?}"), &["CancelScope", "Unbound", "deadline: None", "cancelled: None"]);
+        let limited = CancelScope::new().timeout(2 * S);
+        says(format!("{limited:?}"), &["Unbound", "deadline: 2.00s after it is entered"]);
+        let handle = scope.handle();
+        let r: Result<Option<()>, Fault> = scope
+            .run(async |s| {
+                says(format!("{s:?}"), &["Active", "deadline: None", "cancelled: None"]);
+                s.set_deadline(Some(now() + 10 * S));
+                says(format!("{s:?}"), &["Active", "deadline: in 10.00s", "cancelled: None"]);
+                let past = now();
+                sleep(S).await?;
+                s.set_deadline(Some(past));
+                says(format!("{s:?}"), &["Active", "deadline: 1.00s ago", "cancelled: Some(Deadline)"]);
+                check()?;
+                Ok(())
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
+        says(format!("{handle:?}"), &["ScopeHandle", "Exited", "deadline: None", "cancelled: None"]);
+    });
+    let leaked = pleach_executor::run(async { CancelScope::new().handle() });
+    says(format!("{leaked:?}"), &["Exited"]);
+}

@@ -1,4 +1,4 @@
-// A nursery is opened by `nursery`, and in no other way.
+// A nursery is opened by `nursery`, and in no other way (case X10).
 #![allow(unreachable_code)]
 use pleach_executor::{Cancelled, Nursery};
 

@@ -10,13 +10,14 @@
 //! * `scope.rs`: the public types and the functions that open scopes.
 //! * `moment.rs`: scopes that end at a moment.
 //! * `remote.rs`: a scope as other threads can reach it.
-//! * `reason.rs`: why a scope was cancelled.
+//! * `reason.rs`: why a scope was cancelled. `shown.rs`: a scope as text.
 
 mod info;
 mod moment;
 mod reason;
 mod remote;
 mod scope;
+mod shown;
 pub(crate) mod tree;
 
 pub use info::ScopeInfo;

@@ -16,7 +16,6 @@ use super::{CancelCause, Reason, ScopeId};
 use crate::clock::Instant;
 use crate::error::{self, Failure, TooSlow};
 use crate::runtime::{self, RunKey};
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -44,14 +43,14 @@ use std::time::Duration;
 /// ```
 #[must_use = "a scope does nothing until code runs inside it"]
 pub struct CancelScope {
-    handle: ScopeHandle,
+    pub(super) handle: ScopeHandle,
 }
 
 /// A way to a [`CancelScope`] from elsewhere on its thread. Once the scope is over it does nothing.
 #[derive(Clone)]
 pub struct ScopeHandle {
-    id: ScopeId,
-    run: RunKey,
+    pub(super) id: ScopeId,
+    pub(super) run: RunKey,
     /// An index into this thread's tree.
     _local: PhantomData<*const ()>,
 }
@@ -305,19 +304,6 @@ impl ScopeHandle {
     pub fn reason(&self) -> Option<Reason> {
         runtime::require_run(self.run, "cancel scope");
         runtime::effective(self.id)
-    }
-}
-
-impl fmt::Debug for ScopeHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = runtime::with(|rt| rt.scopes.borrow().effective(self.id).cloned());
-        f.debug_struct("ScopeHandle").field("id", &self.id).field("cancelled", &reason).finish()
-    }
-}
-
-impl fmt::Debug for CancelScope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelScope").field("handle", &self.handle).finish()
     }
 }
 
