@@ -207,6 +207,16 @@ const STATICS: &[(&str, &str, &str)] = &[
     ("executor/src/registry.rs", "REGISTRY", "the executor registry"),
     ("executor/src/registry.rs", "EPOCH", "the fork epoch"),
     ("executor/src/runtime.rs", "RT", "the per-thread current runtime"),
+    (
+        "executor/src/signals/handler.rs",
+        "HANDLER",
+        "what a signal handler, which gets no argument, has to find",
+    ),
+    (
+        "executor/src/signals/dispositions.rs",
+        "DISPOSITIONS",
+        "who listens to which signal of the process, and what was installed before",
+    ),
     ("spawn/src/signal.rs", "HANDLER", "what a signal handler, which gets no argument, has to find"),
     ("executor/src/task/raw.rs", "VTABLE", "functions only: nothing in it can change"),
 ];

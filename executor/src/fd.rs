@@ -368,8 +368,9 @@ impl<T: AsFd> AsyncFd<T> {
         self.claims.is_claimed(direction)
     }
 
+    /// The same, for those who tell the reasons apart why it was not done.
     #[track_caller]
-    fn wait<R>(
+    pub(crate) fn wait<R>(
         &self,
         direction: Direction,
         asks: Asks,

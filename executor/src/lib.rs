@@ -55,6 +55,7 @@ mod reactor;
 mod registry;
 mod run;
 mod runtime;
+pub mod signals;
 mod sleep;
 pub mod sync;
 mod sys;

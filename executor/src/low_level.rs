@@ -9,8 +9,10 @@
 
 use crate::error::Cancelled;
 use crate::runtime;
+use crate::signals::{Signal, dispositions};
 use crate::threads::{self, BusyThreads};
 use std::future::Future;
+use std::io;
 use std::os::fd::RawFd;
 
 /// Runs `job` on this thread's loop at top level: no task is being polled, and nothing of the runtime is borrowed.
@@ -120,4 +122,28 @@ pub fn local<T: 'static>() -> Option<std::rc::Rc<T>> {
 /// [`BusyThreads`] names those that are at work; they, and only they, are still there.
 pub fn retire_threads() -> Result<(), BusyThreads> {
     threads::retire()
+}
+
+/// Says that the caller's layer installs a handler of its own for a signal: until [`disclaim_signal`] no
+/// [`Signals`](crate::signals::Signals) listens to it. Idempotent; a forked child begins without claims.
+///
+/// So two layers never put back each other's handlers. Any thread.
+///
+/// # Errors
+///
+/// `ResourceBusy` if a stream listens to it.
+///
+/// ```
+/// use pleach_executor::{low_level, run, signals::{OpenError, Signal, Signals}};
+/// low_level::claim_signal(Signal::USR1).unwrap();
+/// run(async { assert!(matches!(Signals::open(&[Signal::USR1]), Err(OpenError::Busy(Signal::USR1)))) });
+/// low_level::disclaim_signal(Signal::USR1);
+/// ```
+pub fn claim_signal(signal: Signal) -> io::Result<()> {
+    dispositions::claim(signal)
+}
+
+/// Says that the handler of [`claim_signal`] is gone. Any thread.
+pub fn disclaim_signal(signal: Signal) {
+    dispositions::disclaim(signal);
 }

@@ -353,6 +353,7 @@ impl Runtime {
     /// grows. The thread can run anew.
     fn forget(&self) {
         registry::forget();
+        crate::signals::dispositions::forget();
         std::mem::forget(self.sched.replace(Sched::new()));
         std::mem::forget(self.scopes.replace(Tree::new()));
         std::mem::forget(self.timers.replace(Deadlines::new()));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   monotonic_nanos    name_thread    eventfd    socket, bind, listen, connect, accept (none of them waits)    peer_credentials
+//!   catch_signal, installed, restore_signal … on_signal    process    ring
 //!   send, receive (with descriptors)    send_bytes, receive_bytes    read, write, is_ready (without waiting, of any file)
 //! ```
 //!
@@ -40,6 +41,19 @@ pub(crate) fn eventfd() -> io::Result<OwnedFd> {
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
     // SAFETY: the call above makes descriptors.
     unsafe { made(fd) }
+}
+
+/// Adds one to an eventfd. Async-signal-safe.
+pub(crate) fn ring(bell: RawFd) {
+    let one = 1_u64;
+    // SAFETY: reads the eight bytes of `one`; a wrong number is an error of the call, not of memory.
+    let _ = unsafe { libc::write(bell, (&raw const one).cast(), 8) };
+}
+
+/// The number of this process. Async-signal-safe.
+pub(crate) fn process() -> i32 {
+    // SAFETY: always succeeds, touches no memory.
+    unsafe { libc::getpid() }
 }
 
 /// A second, close-on-exec number for the description behind `fd` (`fcntl(2)`, F_DUPFD_CLOEXEC).
@@ -316,6 +330,94 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<b
     // SAFETY: the pointer is to one pollfd, and the count says so.
     done(unsafe { libc::poll(&raw mut asked, 1, 0) })?;
     Ok(asked.revents != 0)
+}
+
+/// What was installed for a signal before; put back by [`restore_signal`].
+#[derive(Clone, Copy)]
+pub(crate) struct SavedAction(libc::sigaction);
+
+/// What is installed for a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Installed {
+    Default,
+    Ignored,
+    /// [`crate::signals::handler::on_signal`].
+    Ours,
+    Others,
+}
+
+/// Installs our handler and gives back what was there before (`sigaction(2)`). Async-signal-safe.
+pub(crate) fn catch_signal(signal: libc::c_int) -> io::Result<SavedAction> {
+    let new = action_of(handler(), libc::SA_RESTART | libc::SA_ONSTACK);
+    let mut old = action_of(libc::SIG_DFL, 0);
+    // SAFETY: both live through the call, and the handler is async-signal-safe.
+    done(unsafe { libc::sigaction(signal, &raw const new, &raw mut old) })?;
+    Ok(SavedAction(old))
+}
+
+/// Puts back what [`catch_signal`] replaced.
+pub(crate) fn restore_signal(signal: libc::c_int, saved: &SavedAction) {
+    // SAFETY: what is installed was installed before, by whoever vouches for it.
+    let _ = unsafe { libc::sigaction(signal, &raw const saved.0, std::ptr::null_mut()) };
+}
+
+/// Installs the default. Async-signal-safe.
+pub(crate) fn set_signal_default(signal: libc::c_int) {
+    restore_signal(signal, &SavedAction(action_of(libc::SIG_DFL, 0)));
+}
+
+/// What is installed now.
+pub(crate) fn installed(signal: libc::c_int) -> Installed {
+    let mut now = action_of(libc::SIG_DFL, 0);
+    // SAFETY: a null new action only asks.
+    let _ = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
+    match now.sa_sigaction {
+        libc::SIG_DFL => Installed::Default,
+        libc::SIG_IGN => Installed::Ignored,
+        ours if ours == handler() => Installed::Ours,
+        _ => Installed::Others,
+    }
+}
+
+fn action_of(handler: libc::sighandler_t, flags: libc::c_int) -> libc::sigaction {
+    // SAFETY: all zeroes is a valid sigaction: default, nothing blocked, no flags.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    action
+}
+
+/// The one handler of this crate, as sigaction(2) takes it.
+fn handler() -> libc::sighandler_t {
+    let handler: extern "C" fn(libc::c_int) = on_signal;
+    handler as usize
+}
+
+/// What the kernel calls. Keeps errno.
+extern "C" fn on_signal(signal: libc::c_int) {
+    // SAFETY: the address of this thread's errno, which lives as long as the thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { errno.read() };
+    crate::signals::handler::on_signal(signal);
+    // SAFETY: as above.
+    unsafe { errno.write(before) };
+}
+
+/// One signal is not blocked on this thread any more (`pthread_sigmask(3)`).
+pub(crate) fn unblock_signal(signal: libc::c_int) {
+    // SAFETY: all zeroes is a set of signals, the empty one.
+    let mut one: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `one` is a set that the call may write.
+    let _ = unsafe { libc::sigaddset(&raw mut one, signal) };
+    // SAFETY: `one` lives through the call.
+    let _ = unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const one, std::ptr::null_mut()) };
+}
+
+/// Sends a signal to the calling thread (`raise(3)`).
+pub(crate) fn raise_signal(signal: libc::c_int) {
+    // SAFETY: what the signal does is decided by its disposition; the call itself touches no memory.
+    let _ = unsafe { libc::raise(signal) };
 }
 
 fn empty_message(parts: *mut libc::iovec, count: usize) -> libc::msghdr {

@@ -1,4 +1,4 @@
-//! Typed signals, and how they reach the loop: a handler that only sets a bit and rings a bell.
+//! How signals reach the loop of an actor: a handler that only sets a bit and rings a bell.
 //!
 //! ```text
 //!   kernel ─► on_signal ─bit─► PENDING           ┌─ Signals::next() ─► the task that listens
@@ -19,89 +19,13 @@
 use crate::process::{Pid, only_waiter};
 use crate::sys::{self, Action, SavedAction};
 use pleach_executor::fd::AsyncFd;
+pub use pleach_executor::signals::Signal;
 use pleach_executor::{Cancelled, low_level};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
-
-/// The number of a signal, with the name it has on this system.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Signal(i32);
-
-macro_rules! signals {
-    ($($name:ident = $raw:ident, $text:literal, $doc:literal;)*) => {
-        impl Signal {
-            $(#[doc = $doc] pub const $name: Self = Self(libc::$raw);)*
-
-            fn name(self) -> Option<&'static str> {
-                match self.0 { $(libc::$raw => Some($text),)* _ => None }
-            }
-        }
-    };
-}
-
-signals! {
-    HUP = SIGHUP, "SIGHUP", "The terminal is gone.";
-    INT = SIGINT, "SIGINT", "Ctrl-C.";
-    QUIT = SIGQUIT, "SIGQUIT", "Ctrl-\\.";
-    ILL = SIGILL, "SIGILL", "Illegal instruction.";
-    TRAP = SIGTRAP, "SIGTRAP", "A breakpoint.";
-    ABRT = SIGABRT, "SIGABRT", "The program gave itself up.";
-    BUS = SIGBUS, "SIGBUS", "Memory that is not there.";
-    FPE = SIGFPE, "SIGFPE", "Arithmetic that has no answer.";
-    KILL = SIGKILL, "SIGKILL", "Ends a process, whatever it thinks of that.";
-    USR1 = SIGUSR1, "SIGUSR1", "For the program's own use.";
-    SEGV = SIGSEGV, "SIGSEGV", "Memory that is not ours.";
-    USR2 = SIGUSR2, "SIGUSR2", "For the program's own use.";
-    PIPE = SIGPIPE, "SIGPIPE", "Nobody reads what is written.";
-    ALRM = SIGALRM, "SIGALRM", "A timer; here: the grace of an orphan is over.";
-    TERM = SIGTERM, "SIGTERM", "Please end.";
-    CHLD = SIGCHLD, "SIGCHLD", "A child changed its state.";
-    CONT = SIGCONT, "SIGCONT", "Go on; here also: the parent died.";
-    STOP = SIGSTOP, "SIGSTOP", "Stands still until SIGCONT.";
-    TSTP = SIGTSTP, "SIGTSTP", "Ctrl-Z.";
-    TTIN = SIGTTIN, "SIGTTIN", "A background process read the terminal.";
-    TTOU = SIGTTOU, "SIGTTOU", "A background process wrote to the terminal.";
-    WINCH = SIGWINCH, "SIGWINCH", "The terminal has another size.";
-    XCPU = SIGXCPU, "SIGXCPU", "Too much processor time.";
-    XFSZ = SIGXFSZ, "SIGXFSZ", "Too large a file.";
-    SYS = SIGSYS, "SIGSYS", "A system call that is not allowed.";
-}
-
-impl Signal {
-    /// The signal of that number.
-    #[must_use]
-    pub const fn from_raw(number: i32) -> Self {
-        Self(number)
-    }
-
-    /// Its number on this system.
-    #[must_use]
-    pub const fn as_raw(self) -> i32 {
-        self.0
-    }
-
-    fn bit(self) -> u64 {
-        u32::try_from(self.0 - 1).ok().and_then(|n| 1_u64.checked_shl(n)).unwrap_or(0)
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "signal {}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// What the handler needs to find. See the rules above.
 struct Handler {
@@ -138,7 +62,7 @@ static HANDLER: Handler = Handler {
 ///
 /// True if SIGALRM has to be unblocked in the interrupted code.
 pub(crate) fn on_signal(signal: i32) -> bool {
-    let bit = Signal(signal).bit();
+    let bit = Signal::from_raw(signal).bit();
     match signal {
         libc::SIGCHLD => ring_if_any(&HANDLER.child_bell, signal),
         libc::SIGCONT => _ = HANDLER.continued.fetch_add(1, SeqCst),
@@ -196,6 +120,7 @@ pub(crate) fn watch_parent(parent: Pid, grace: Duration) -> io::Result<()> {
     let micros = u64::try_from(grace.as_micros()).unwrap_or(u64::MAX).max(1);
     HANDLER.grace.store(micros, SeqCst);
     HANDLER.parent.store(parent.as_raw(), SeqCst);
+    low_level::claim_signal(Signal::CONT)?;
     sys::set_action(libc::SIGCONT, Action::Bell)?;
     sys::unblock(libc::SIGCONT);
     sys::set_parent_death_signal(libc::SIGCONT)?;
@@ -288,11 +213,12 @@ impl Signals {
         }
         let mut this = Self { bell, before: Vec::new(), waiting: 0, last: 0, epoch: low_level::epoch() };
         for &signal in signals {
+            low_level::claim_signal(signal)?;
             HANDLER.heard.fetch_or(signal.bit(), SeqCst);
             // An error drops `this`, which puts back what was changed so far.
-            let before = sys::set_action(signal.0, Action::Bell)?;
+            let before = sys::set_action(signal.as_raw(), Action::Bell)?;
             // Whoever started this process may have blocked it, and it would never come.
-            sys::unblock(signal.0);
+            sys::unblock(signal.as_raw());
             this.before.push((signal, before));
         }
         Ok(this)
@@ -330,7 +256,7 @@ impl Signals {
         let index = (ahead + self.last) % 64;
         self.waiting &= !(1 << index);
         self.last = (index + 1) % 64;
-        Some(Signal(index as i32 + 1))
+        Some(Signal::from_raw(index as i32 + 1))
     }
 }
 
@@ -343,9 +269,12 @@ impl Drop for Signals {
             // A watch needs its handler, whoever listened before; when that goes it leaves the default. And where it was
             // there before and has gone meanwhile, its handler is not to come back.
             if before.is_bell() && !is_watched(signal) {
-                let _ = sys::set_action(signal.0, sys::Action::Default);
+                let _ = sys::set_action(signal.as_raw(), sys::Action::Default);
             } else if !is_watched(signal) {
-                sys::restore_action(signal.0, &before);
+                sys::restore_action(signal.as_raw(), &before);
+            }
+            if !is_watched(signal) {
+                low_level::disclaim_signal(signal);
             }
         }
         HANDLER.heard.store(0, SeqCst);
@@ -367,8 +296,8 @@ impl fmt::Debug for Signals {
 ///
 /// A signal whose default is not to end the process leads to exit code 128 + number instead.
 pub fn raise_default(signal: Signal) -> ! {
-    let _ = sys::set_action(signal.0, Action::Default);
-    sys::unblock(signal.0);
-    sys::raise(signal.0);
-    sys::exit_now(128 + signal.0)
+    let _ = sys::set_action(signal.as_raw(), Action::Default);
+    sys::unblock(signal.as_raw());
+    sys::raise(signal.as_raw());
+    sys::exit_now(128 + signal.as_raw())
 }

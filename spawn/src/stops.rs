@@ -95,6 +95,7 @@ impl Stops {
             // A program that handles SIGCONT itself goes without the moment to settle.
             if sys::installed(signal.as_raw()) == Installed::Default {
                 // An error drops `this`, which puts back what was changed so far.
+                low_level::claim_signal(signal)?;
                 let _default = sys::set_action(signal.as_raw(), Action::Bell)?;
             }
         }
@@ -171,6 +172,9 @@ impl Drop for Stops {
             let needed = signal::is_watched(signal) || signal::is_heard(signal);
             if !needed && sys::installed(signal.as_raw()) == Installed::Bell {
                 let _ = sys::set_action(signal.as_raw(), Action::Default);
+            }
+            if !needed {
+                low_level::disclaim_signal(signal);
             }
         }
     }

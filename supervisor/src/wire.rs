@@ -76,6 +76,7 @@ pub(crate) fn cause_of(reason: &Reason, by: &str) -> WireCause {
         Reason::Deadline => Why::Deadline,
         Reason::SiblingFailed => Why::SiblingFailed { origin: String::new(), summary: String::new() },
         Reason::Shutdown => Why::Shutdown,
+        Reason::Interrupt => Why::Interrupt,
         other => Why::Other(other.to_string()),
     };
     WireCause { by: by.to_owned(), why }

@@ -23,6 +23,8 @@ pub enum Reason {
     Shutdown,
     /// The child of a `start()` ended without `Started::set`.
     NeverStarted,
+    /// Ctrl-C: see [`run_interruptible`](crate::signals::run_interruptible).
+    Interrupt,
     /// A cause known to a layer above this crate.
     External(Arc<dyn CancelCause>),
 }
@@ -61,6 +63,7 @@ impl fmt::Display for Reason {
             Reason::SiblingFailed => f.write_str("another task of the nursery failed"),
             Reason::Shutdown => f.write_str("the run is over"),
             Reason::NeverStarted => f.write_str("the child ended without calling Started::set"),
+            Reason::Interrupt => f.write_str("interrupted by Ctrl-C"),
             Reason::External(cause) => write!(f, "{cause}"),
         }
     }
