@@ -21,7 +21,7 @@ use pleach_executor::sync::Event;
 use pleach_executor::testing::{run_virtual, wait_until_idle};
 use pleach_executor::{
     CancelScope, Cancelled, In, Reason, check, checkpoint, low_level, move_on_after, nursery, run, shielded,
-    sleep_forever,
+    sleep_forever, yield_now,
 };
 use pleach_spawn::{ExitStatus, Plan, fork, signal_state};
 use std::future::Future;
@@ -48,6 +48,7 @@ pleach::test_main!(
     every_stream_of_a_run_hears_a_signal,
     runs_of_two_threads_hear_the_same_signal,
     a_signal_that_comes_to_another_thread_reaches_the_loop,
+    a_signal_that_was_blocked_is_heard,
     in_a_cancelled_scope_nothing_is_received,
     a_cancelled_wait_has_taken_no_signal,
     a_signal_that_is_there_wins_over_a_cancellation,
@@ -68,6 +69,7 @@ pleach::test_main!(
     a_shield_holds_off_an_interrupt,
     an_interrupt_finds_a_run_on_another_thread,
     an_interrupt_after_main_has_its_ordinary_effect,
+    whenever_main_ends_an_interrupt_is_either_its_own_or_the_programs,
     after_an_interruptible_run_everything_is_as_before,
     an_ignored_interrupt_stays_ignored,
     an_interrupted_program_can_leave_with_130,
@@ -331,6 +333,15 @@ fn a_signal_that_comes_to_another_thread_reaches_the_loop() {
         assert_eq!(received.unwrap(), Signal::USR1);
         drop(ends);
         other.join().unwrap();
+    });
+}
+
+fn a_signal_that_was_blocked_is_heard() {
+    block(Signal::USR1);
+    run(async {
+        let signals = Signals::open(&[Signal::USR1]).unwrap();
+        raise(Signal::USR1);
+        assert_eq!(next(&signals).await, Signal::USR1);
     });
 }
 
@@ -712,6 +723,25 @@ fn an_interrupt_after_main_has_its_ordinary_effect() {
     });
     assert!(matches!(ended, Ok(1)));
     assert!(before.load(SeqCst), "nobody was there to be cancelled");
+}
+
+fn whenever_main_ends_an_interrupt_is_either_its_own_or_the_programs() {
+    let programs = flag(Signal::INT);
+    let mut outcomes = [0, 0];
+    for polls in 0..200 {
+        let saw = run_interruptible::<bool, Cancelled>(async {
+            wait_until_idle().await?;
+            raise(Signal::INT);
+            for _ in 0..polls {
+                yield_now().await;
+            }
+            Ok(check().map_err(low_level::absorb).is_err())
+        });
+        let saw = saw.expect("a value wins");
+        assert_ne!(saw, programs.swap(false, SeqCst), "it ended after {polls} polls");
+        outcomes[usize::from(saw)] += 1;
+    }
+    assert!(outcomes.iter().all(|n| *n > 0), "both were to be seen: {outcomes:?}");
 }
 
 fn after_an_interruptible_run_everything_is_as_before() {
