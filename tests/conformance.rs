@@ -49,6 +49,7 @@ const ANNEX: &[(&str, &[u32])] = &[
     ("threads", &[22, 23, 25, 26, 28, 29]),
     ("streams in memory and network", &[32, 34, 35, 37, 38, 40, 41]),
     ("guest mode", &[43, 44, 46, 47, 49, 50]),
+    ("interrupts and signals", &[52, 53, 55, 56, 58, 59, 61, 62]),
     ("child processes", &[64, 65, 67, 68, 70, 71, 73, 74, 76, 77]),
     ("misuse", &[79, 80, 82]),
 ];
