@@ -103,8 +103,16 @@ fn wrong_place(
         return Some(format!("case {number}: {file} has no test {test}"));
     };
     let about = before.rsplit("\n\n").next().unwrap_or_default();
-    let shows = about.starts_with(&format!("/// Case {number}. ")) && about.contains("#[test]");
+    // A case that has a process of its own is in the list of its harness instead.
+    let is_run = about.contains("#[test]") || is_listed(&text, test);
+    let shows = about.starts_with(&format!("/// Case {number}. ")) && is_run;
     (!shows).then(|| format!("case {number}: {test} is no test whose comment begins with it"))
+}
+
+/// Does the harness that gives each case a process run this one?
+fn is_listed(text: &str, test: &str) -> bool {
+    let list = text.split_once("\npleach::test_main!(").and_then(|(_, rest)| rest.split_once("\n);"));
+    list.is_some_and(|(names, _)| names.lines().any(|line| line.trim().trim_end_matches(',') == test))
 }
 
 #[test]
@@ -116,13 +124,18 @@ fn every_case_is_tested_or_says_why_not() {
     assert!(found.is_empty(), "conformance.tsv:\n{}", found.join("\n"));
 }
 
+/// Cases of a harness, of which one is in its list.
+const LISTED: &str =
+    "\n\n/// Case 28. A process.\nfn a_process() {\n\n/// Case 28. Forgotten.\nfn no_process() {";
+
 #[test]
 fn planted_gaps_are_found() {
     let complete = |place: &str| {
         cases().map(|n| format!("{n}\t{place}\tbecause of a good reason\n")).collect::<String>()
     };
     let text = "\n\n/// Case 28. A fact.\n#[test]\nfn a_fact() {\n\n/// Case 29. No test.\nfn no_test() {";
-    let read = |file: &str| (file == "x.rs").then(|| text.to_owned());
+    let text = format!("pub fn x() {{}}\npleach::test_main!(\n    a_process,\n);{text}{}", LISTED);
+    let read = |file: &str| (file == "x.rs").then(|| text.clone());
     assert_eq!(findings(&complete("-"), read), Vec::<String>::new());
     let one = |row: &str| {
         let all = complete("-");
@@ -130,6 +143,8 @@ fn planted_gaps_are_found() {
         findings(&format!("{}\n{row}\n", without_28.join("\n")), read)
     };
     assert_eq!(one("28\tx.rs::a_fact\t").len(), 0);
+    assert_eq!(one("28\tx.rs::a_process\t").len(), 0);
+    assert_eq!(one("28\tx.rs::no_process\t").len(), 1, "not in the list");
     assert_eq!(one("# 28").len(), 1, "no row");
     assert_eq!(one("28\t-\t").len(), 1, "no reason");
     assert_eq!(one("28\ty.rs::a_fact\t").len(), 1, "no file");

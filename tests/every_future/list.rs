@@ -15,6 +15,7 @@ use crate::{bytes, channels, locks, net, nurseries, outside, streams, time};
 /// Futures that no user has in hand, and why.
 const NEED_NONE: &[(&str, &str)] = &[
     ("locals.rs Future for Inheriting", "the wrapper of each child: of every case of a nursery"),
+    ("signals/stream.rs Signals::receive", "signals are a process' matter: `tests/signals.rs` ends it early"),
     ("sleep.rs Future for Sleep", "what `sleep` and `sleep_until` return"),
     ("sleep.rs Future for Forever", "what `sleep_forever` returns"),
     ("sync/channel/steps.rs Future for SendStep", "what `Sender::send` returns"),
