@@ -76,11 +76,22 @@ pub(crate) fn on_signal(signal: i32) -> bool {
             sys::alarm_after(Duration::from_micros(grace));
         }
     }
-    if orphaned || HANDLER.heard.load(SeqCst) & bit != 0 {
+    if (orphaned || HANDLER.heard.load(SeqCst) & bit != 0) && !is_sent_on(&HANDLER.bell, signal) {
         HANDLER.pending.fetch_or(bit, SeqCst);
         ring_if_any(&HANDLER.bell, signal);
     }
     orphaned
+}
+
+/// Sends a signal on if its bell is another thread's. No bit is set before that: the listener would take it and might be
+/// gone, and its handler with it, when what is sent on arrives.
+fn is_sent_on(bell: &AtomicI32, signal: i32) -> bool {
+    let owner = HANDLER.thread.load(SeqCst);
+    let sent = bell.load(SeqCst) >= 0 && owner != sys::thread();
+    if sent {
+        sys::send_to_thread(owner, signal);
+    }
+    sent
 }
 
 /// **Own Thread**: a bell is rung on the thread that can close it, so that it is never one that was closed meanwhile and
