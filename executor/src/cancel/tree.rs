@@ -27,6 +27,7 @@ pub(crate) use waiters::WaiterKey;
 use super::Reason;
 use crate::deadline::TimerKey;
 use crate::task::{NurseryId, TaskId};
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
 use std::task::Waker;
@@ -119,17 +120,23 @@ pub(crate) struct Tree {
     todo: Vec<u32>,
     root: u32,
     cancelled: u32,
+    /// Nodes that became cancelled while operations wait in them, which are to be woken.
+    to_wake: VecDeque<u32>,
     aftermath: Aftermath,
 }
 
-/// What is left to do after a change, outside of every borrow.
+/// What is left to do after a change, outside of every borrow: some of it, if it is much.
 #[must_use = "whom a change reaches has to be woken"]
 pub(crate) struct Aftermath {
-    /// Wakers of the operations that became cancelled.
+    /// Wakers of operations that became cancelled: at most [`BATCH`] of those that wait in a scope.
     pub(crate) woken: Vec<Waker>,
     /// Reasons that no node holds any more.
     pub(crate) dead: Vec<Reason>,
 }
+
+/// How many operations are woken at a time: many, so that the tree is rarely borrowed for it, and no more than fit into
+/// the nearest memory, however many wait.
+const BATCH: usize = 128;
 
 impl Aftermath {
     const fn new() -> Self {
@@ -148,6 +155,7 @@ impl Tree {
             todo: Vec::new(),
             root: NIL,
             cancelled: 0,
+            to_wake: VecDeque::new(),
             aftermath: Aftermath::new(),
         }
     }
@@ -168,11 +176,25 @@ impl Tree {
         self.cancelled = if on { self.cancelled + 1 } else { self.cancelled - 1 };
     }
 
-    /// What the changes so far have left to do; `None` if there is nothing.
+    /// Have the changes so far left anything to do?
+    #[inline]
+    pub(crate) fn has_aftermath(&self) -> bool {
+        !self.to_wake.is_empty() || !self.aftermath.woken.is_empty() || !self.aftermath.dead.is_empty()
+    }
+
+    /// What the changes so far have left to do, or the first part of it; `None` if there is nothing.
     pub(crate) fn take_aftermath(&mut self) -> Option<Aftermath> {
-        let Aftermath { woken, dead } = &self.aftermath;
-        (!woken.is_empty() || !dead.is_empty())
-            .then(|| std::mem::replace(&mut self.aftermath, Aftermath::new()))
+        if !self.has_aftermath() {
+            return None;
+        }
+        while let Some(&node) = self.to_wake.front()
+            && self.aftermath.woken.len() < BATCH
+        {
+            if self.take_waiters(node, BATCH) {
+                let _emptied = self.to_wake.pop_front();
+            }
+        }
+        Some(std::mem::replace(&mut self.aftermath, Aftermath::new()))
     }
 
     /// Takes the memory of a list of wakers back.
@@ -250,6 +272,10 @@ impl Tree {
     /// The scope is over. Returns the timer it still had. Whatever hangs below goes to the root (Live Parent).
     pub(crate) fn remove(&mut self, id: ScopeId) -> Option<TimerKey> {
         let i = self.index(id)?;
+        // Those of a cancelled scope are woken, although it goes before it was their turn.
+        if self.nodes[i].effective.is_some() {
+            let _emptied = self.take_waiters(i as u32, usize::MAX);
+        }
         while self.nodes[i].first_waiter != NIL {
             let w = self.nodes[i].first_waiter;
             let _gone = self.unlink_waiter(w);
@@ -375,8 +401,7 @@ impl Tree {
         }
     }
 
-    /// Restores Cached Level below `i`; collects the wakers of whatever became cancelled by it. An operation that is
-    /// woken gives its waker away: its next poll parks one anew, if it still waits then.
+    /// Restores Cached Level below `i`; remembers where operations wait that became cancelled by it.
     fn recompute(&mut self, i: u32) {
         let mut todo = std::mem::take(&mut self.todo);
         todo.push(i);
@@ -391,14 +416,11 @@ impl Tree {
                 continue;
             }
             let level = level.cloned();
-            let (mut waiter, mut child) = (n.first_waiter, n.first_child);
-            let cancelled = level.is_some();
-            self.set_level(i as usize, level);
-            while cancelled && waiter != NIL {
-                let w = &mut self.waiters[waiter as usize];
-                self.aftermath.woken.extend(w.waker.take());
-                waiter = w.next;
+            let (waits, mut child) = (n.first_waiter != NIL, n.first_child);
+            if level.is_some() && waits {
+                self.to_wake.push_back(i);
             }
+            self.set_level(i as usize, level);
             while child != NIL {
                 todo.push(child);
                 child = self.nodes[child as usize].next;

@@ -147,8 +147,10 @@ impl<E: Failure + 'static> Core<E> {
         // Its destructors stand where its code stood: it is still the current task.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop((future, own))));
         rt.sched.borrow_mut().end_child(index);
-        if !matches!((&outcome, &dropped), (Ok(Ok(())), Ok(()))) {
-            self.ended_badly(was_cancelled, outcome, dropped);
+        match (outcome, dropped) {
+            (Ok(Ok(())), Ok(())) => {}
+            (Ok(Err(e)), Ok(())) if was_cancelled && !self.closed.get() => self.ended_cancelled(rt, e),
+            (outcome, dropped) => self.ended_badly(was_cancelled, outcome, dropped),
         }
     }
 

@@ -132,29 +132,42 @@ impl<E: Failure> Core<E> {
 
     /// A child has ended; `was_cancelled` says whether the scope it ran in was cancelled then.
     pub(crate) fn ended(&self, was_cancelled: bool, outcome: Outcome<(), E>) {
-        let e = match outcome {
-            Ok(Ok(())) => return,
-            Ok(Err(e)) => e,
-            Err(payload) => return self.panicked(payload),
-        };
-        let kept = catch_unwind(AssertUnwindSafe(|| {
-            if was_cancelled && e.is_cancelled() {
-                let mut kept = self.cancelled.borrow_mut();
-                if kept.is_none() {
-                    *kept = Some(e);
-                } else {
-                    drop(kept);
-                    error::absorb(e);
-                }
-                return;
-            }
-            self.failures.borrow_mut().push(e);
-            self.owe(1);
-            self.failed();
-        }));
-        if let Err(payload) = kept {
-            self.panicked(payload);
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) if was_cancelled => runtime::with(|rt| self.ended_cancelled(rt, e)),
+            Ok(Err(e)) => self.failed_with(e),
+            Err(payload) => self.panicked(payload),
         }
+    }
+
+    /// A child has ended with an error, in a scope that is cancelled: mostly because of that.
+    #[inline]
+    pub(super) fn ended_cancelled(&self, rt: &Runtime, e: E) {
+        let other = catch_unwind(AssertUnwindSafe(|| {
+            if !e.is_cancelled() {
+                return Some(e);
+            }
+            let mut kept = self.cancelled.borrow_mut();
+            if kept.is_none() {
+                *kept = Some(e);
+            } else {
+                drop(kept);
+                rt.absorbing(|| drop(e));
+            }
+            None
+        }));
+        match other {
+            Ok(None) => {}
+            Ok(Some(e)) => self.failed_with(e),
+            Err(payload) => self.panicked(payload),
+        }
+    }
+
+    #[cold]
+    fn failed_with(&self, e: E) {
+        self.failures.borrow_mut().push(e);
+        self.owe(1);
+        self.failed();
     }
 
     /// A panic of a child, of the body, or of a value of theirs.

@@ -31,20 +31,24 @@ impl Runtime {
         let mut tree = self.scopes.borrow_mut();
         let r = f(&mut tree);
         self.quiet.set(!tree.any_cancelled());
-        let aftermath = tree.take_aftermath();
+        let is_done = !tree.has_aftermath();
         drop(tree);
-        if let Some(aftermath) = aftermath {
-            self.finish(aftermath);
+        if !is_done {
+            self.finish();
         }
         r
     }
 
     #[cold]
-    fn finish(&self, Aftermath { mut woken, dead }: Aftermath) {
+    fn finish(&self) {
         let mut steps = Steps::new();
-        self.wake_all(&mut steps, woken.drain(..));
-        steps.step(|| drop(dead));
-        self.scopes.borrow_mut().reuse(woken);
+        loop {
+            let aftermath = self.scopes.borrow_mut().take_aftermath();
+            let Some(Aftermath { mut woken, dead }) = aftermath else { break };
+            self.wake_all(&mut steps, woken.drain(..));
+            steps.step(|| drop(dead));
+            self.scopes.borrow_mut().reuse(woken);
+        }
         steps.resume();
     }
 

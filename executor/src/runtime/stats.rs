@@ -120,6 +120,20 @@ impl Runtime {
         self.counters.checks.get()
     }
 
+    /// Runs `f`; a `Cancelled` dropped in it counts as absorbed.
+    #[inline]
+    pub(crate) fn absorbing<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Back<'rt>(&'rt Cell<bool>, bool);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let absorbing = &self.counters.absorbing;
+        let _back = Back(absorbing, absorbing.replace(true));
+        f()
+    }
+
     pub(crate) fn registrations(&self) -> usize {
         self.reactor.borrow().as_ref().map_or(0, Reactor::registrations)
     }
@@ -174,12 +188,8 @@ pub(crate) fn note_swallowed() {
 
 /// Runs `f`; a `Cancelled` dropped in it counts as absorbed.
 pub(crate) fn absorbing<R>(f: impl FnOnce() -> R) -> R {
-    struct Back(bool);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            let _ = try_with(|rt| rt.counters.absorbing.set(self.0));
-        }
-    }
-    let _back = Back(try_with(|rt| rt.counters.absorbing.replace(true)).unwrap_or(false));
-    f()
+    // While the thread ends there is nobody to count it.
+    let mut f = Some(f);
+    let done = try_with(|rt| f.take().map(|f| rt.absorbing(f))).flatten();
+    done.unwrap_or_else(|| f.take().expect("not run yet")())
 }

@@ -25,13 +25,16 @@ use std::task::{Context, Poll, Waker};
 impl Runtime {
     /// Wakes every one of them (All Are Woken).
     pub(crate) fn wake_all(&self, steps: &mut Steps, wakers: impl IntoIterator<Item = Waker>) {
+        let mut sched = self.sched.borrow_mut();
         for waker in wakers {
             let foreign = match raw::word_of(&waker) {
-                Some(word) => self.wake_word(word),
-                None => Some(waker),
+                Some(word) if word.executor() == sched.executor() => sched.wake(word),
+                _ => Some(waker),
             };
             if let Some(waker) = foreign {
+                drop(sched);
                 steps.step(|| waker.wake());
+                sched = self.sched.borrow_mut();
             }
         }
     }

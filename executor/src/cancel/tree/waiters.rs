@@ -1,7 +1,7 @@
 //! The operations that wait in a scope: a list in each node, which a cancel empties of its wakers.
 //!
 //! ```text
-//!   park ─► first_waiter ⇄ … ─ the scope is cancelled ─► the waker is taken ─► its next poll: done, or parked anew
+//!   park ─► first_waiter ⇄ … ─ the scope is cancelled ─► out of the list, without its waker ─► its next poll: done, or parked anew
 //!   repark: in the scope that is current now              unpark: the operation is over
 //! ```
 
@@ -86,6 +86,24 @@ impl Tree {
         let waiter = self.unlink_waiter(key.0);
         waiter.next = free;
         waiter.waker.take()
+    }
+
+    /// Takes operations out of the list of a node whose scope is cancelled, each with its waker, until `enough` wakers are to be
+    /// woken; says whether that was all. An operation that is woken gives its waker away: its next poll parks one anew, if it
+    /// still waits then.
+    pub(super) fn take_waiters(&mut self, node: u32, enough: usize) -> bool {
+        let mut first = self.nodes[node as usize].first_waiter;
+        while first != NIL && self.aftermath.woken.len() < enough {
+            let waiter = &mut self.waiters[first as usize];
+            self.aftermath.woken.extend(waiter.waker.take());
+            waiter.scope = NIL;
+            first = waiter.next;
+        }
+        self.nodes[node as usize].first_waiter = first;
+        if let Some(waiter) = self.waiters.get_mut(first as usize) {
+            waiter.prev = NIL;
+        }
+        first == NIL
     }
 
     fn link_waiter(&mut self, w: u32, id: ScopeId) {
