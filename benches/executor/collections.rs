@@ -8,7 +8,7 @@
 
 use crate::contender::{Channels, Contender};
 use crate::support::clock::Stopwatch;
-use crate::work::{Boxed, Waiter, parked};
+use crate::work::{Boxed, Waiter, all_parked, parked};
 use futures_channel::mpsc::{Receiver, Sender, channel};
 use futures_util::sink::SinkExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -116,6 +116,26 @@ pub(crate) fn cancel_by_drop(waiters: u64) -> Duration {
         }
         let start = Stopwatch::cpu();
         drop(group);
+        start.elapsed()
+    })
+}
+
+/// What a scope of moro-local does to end early: it drops its children where they are, and none can clean up.
+pub(crate) fn cancel_by_terminate(waiters: u64) -> Duration {
+    Moro::run(async {
+        let scope = moro_local::async_scope!(|scope| {
+            for _ in 0..waiters {
+                let waiter = scope.spawn(async {
+                    let _waiter = Waiter::park();
+                    std::future::pending::<()>().await;
+                });
+                drop(waiter);
+            }
+            all_parked(waiters).await;
+            scope.terminate(Stopwatch::cpu()).await
+        });
+        // With the scope go the children: the last await of it is over when all of them are dropped.
+        let start: Stopwatch = scope.await;
         start.elapsed()
     })
 }

@@ -4,11 +4,12 @@
 //!   family (groups.rs, timers.rs, …) × contenders ─► columns ─► Question ─► rows: scenario, our column, bars
 //! ```
 //!
-//! Rules: who is no comparator is said here, with the reason. What a question means is told in `benches/README.md`.
+//! Rules: who is no comparator is said here, with the reason. What a question means, and why a peer has no column in it, is
+//! told in `benches/README.md`.
 
 use crate::cancel::{Told, by_token, timed};
 use crate::channels::{many_to_one, ping_pong};
-use crate::collections::{Buffered, Moro, Unordered, cancel_by_drop};
+use crate::collections::{Buffered, Moro, Unordered, cancel_by_drop, cancel_by_terminate};
 use crate::contender::{Contender, Streams};
 use crate::echo::{Figure, inside, serve};
 use crate::glommio_ring::Glommio;
@@ -24,7 +25,7 @@ use crate::support::question::Bar::{AtMost, BestPeer, Contender as Of, Flat, Goa
 use crate::support::question::{Bar, Column, Question, Standing};
 use crate::threads::round_trip;
 use crate::timers::{arm_cancel, expire, limits};
-use crate::tokio_local::{Handles, JoinSet, Tracker, cancel_by_abort};
+use crate::tokio_local::{Handles, JoinSet, Tracker, Unbudgeted, cancel_by_abort};
 use crate::wire::Wire;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -152,13 +153,13 @@ fn wakes() -> Vec<Question> {
             &[BestPeer(0.6), Flat("nest_1_static", 1.2)],
             64,
         ),
-        climb("climb_1", "wakes by turns, each below 1 group", &[], "climb_1_static", &[], 1),
+        climb("climb_1", "wakes by turns, each below 1 group", &[], "climb_1_static", &[BestPeer(0.6)], 1),
         climb(
             "climb_8",
             "wakes by turns, each below 8 nested groups",
             &[unordered],
             "climb_8_static",
-            &[Flat("climb_1_static", 1.5)],
+            &[BestPeer(0.6), Flat("climb_1_static", 1.2)],
             8,
         ),
         climb(
@@ -166,13 +167,14 @@ fn wakes() -> Vec<Question> {
             "wakes by turns, each below 64 nested groups",
             &[unordered, Slope("climb_1", 63)],
             "climb_64_static",
-            &[Flat("climb_1_static", 1.5)],
+            &[BestPeer(0.6), Flat("climb_1_static", 1.2)],
             64,
         ),
         Question::new(
             "thread_wake",
             "wake from another thread, round trip, one core",
             "ns a trip",
+            // No group is opened: a column for each loop that waits.
             columns!(round_trip; Borrowed, JoinSet, Smol, Glommio, Monoio, Unordered),
             &[BestPeer(1.0)],
         )
@@ -186,7 +188,7 @@ fn messages() -> Vec<Question> {
             "ping_pong",
             "ping-pong over one-slot channels",
             "ns a round trip",
-            columns!(ping_pong; Borrowed, Static, JoinSet, Unordered, Buffered, Moro, Smol, Glommio, Monoio),
+            columns!(ping_pong; Borrowed, Static, JoinSet, Tracker, Unordered, Buffered, Moro, Smol, Glommio, Monoio),
             &[BestPeer(0.8)],
         )
         .row("ping_pong_static", STATIC, &[BestPeer(0.8)]),
@@ -194,7 +196,7 @@ fn messages() -> Vec<Question> {
             "many_to_one",
             "4 producers, 1 consumer, capacity 256",
             "ns a message",
-            columns!(many_to_one; Borrowed, Static, JoinSet, Unordered, Buffered, Moro, Smol, Glommio, Monoio),
+            columns!(many_to_one; Borrowed, Static, JoinSet, Tracker, Unordered, Buffered, Moro, Smol, Glommio, Monoio),
             &[BestPeer(1.0)],
         )
         .row("many_to_one_static", STATIC, &[BestPeer(1.0)]),
@@ -203,6 +205,7 @@ fn messages() -> Vec<Question> {
 
 fn times() -> Vec<Question> {
     let arm = |name, title, bars: &[Bar], held: u64| {
+        // No group is opened: a column for each kind of timer.
         let columns = columns!(arm_cancel(held); Borrowed, JoinSet, Smol, Glommio, Monoio);
         Question::new(name, title, "ns a cycle", columns, bars)
     };
@@ -226,10 +229,11 @@ fn times() -> Vec<Question> {
             "timers_expire",
             "100 000 children that sleep once",
             "CPU ns a child",
-            columns!(expire; Borrowed, Static, JoinSet, Smol, Glommio, Monoio),
+            columns!(expire; Borrowed, Static, JoinSet, Tracker, Unbudgeted, Smol, Glommio, Monoio),
             &[BestPeer(0.8)],
         )
-        .row("timers_expire_static", STATIC, &[BestPeer(0.8)]),
+        .row("timers_expire_static", STATIC, &[BestPeer(0.8)])
+        .aside(&[Unbudgeted::NAME], "it lets nobody else run while its children are due"),
     ]
 }
 
@@ -242,8 +246,11 @@ fn cancels() -> Vec<Question> {
         column("pleach", |full| timed(full, Told::Yes, cancel_borrowed)),
         column(STATIC, |full| timed(full, Told::Yes, cancel_static)),
     ];
-    columns.extend(token!(JoinSet, Tracker, Unordered, Buffered, Smol, Glommio, Monoio));
+    columns.extend(token!(JoinSet, Tracker, Unordered, Buffered, Moro, Smol, Glommio, Monoio));
     columns.extend([
+        Column::new("moro-local, terminate", Standing::Aside(dropped), |full| {
+            timed(full, Told::No, cancel_by_terminate)
+        }),
         Column::new("tokio abort_all", Standing::Aside(dropped), |full| {
             timed(full, Told::No, cancel_by_abort)
         }),
@@ -263,7 +270,8 @@ const DROP: &str = "FuturesUnordered, dropped";
 
 fn memory() -> Vec<Question> {
     let mut cancellable = columns!(resident_ours; Borrowed, Static);
-    cancellable.extend(columns!(resident_token; JoinSet, Unordered, Smol, Glommio, Monoio));
+    cancellable
+        .extend(columns!(resident_token; JoinSet, Tracker, Unordered, Buffered, Moro, Smol, Glommio, Monoio));
     vec![
         Question::new(
             "resident",
@@ -338,6 +346,7 @@ where
         let (name, title) = (format!("{}_echo_{name}", W::NAME), format!("echo, {}, {title}", W::NAME));
         Question::new(&name, &title, unit, columns, ECHO).row(&format!("{name}_static"), STATIC, ECHO)
     };
+    // Everybody who has sockets and waits for them in epoll.
     let served = |shape: Shape, figure: Figure| {
         vec![
             column(Borrowed::NAME, move |full| serve::<Borrowed, W>(full, shape, figure)),

@@ -6,13 +6,14 @@
 use crate::contender::{Channels, Contender, Streams, Timers};
 use crate::support::clock::Stopwatch;
 use crate::work::{Waiter, all_parked};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::future::Future;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
-use tokio::task::spawn_local;
+use tokio::task::{spawn_local, unconstrained};
 use tokio_util::task::TaskTracker;
 
 fn runtime(waits: bool) -> LocalRuntime {
@@ -81,32 +82,49 @@ tokio_contender!(
     }
 );
 
-impl Timers for JoinSet {
-    fn sleep(d: Duration) -> impl Future<Output = ()> + 'static {
-        tokio::time::sleep(d)
+tokio_contender!(
+    /// A collection in a task of it. The task is let off tokio's budget, which lets a task poll 128 timers or sockets in a
+    /// turn: with it, most polls of a large collection are in vain.
+    Unbudgeted, "FuturesUnordered in tokio", |children| {
+        let mut group: FuturesUnordered<F> = children.collect();
+        unconstrained(async { while group.next().await.is_some() {} }).await;
     }
+);
 
-    async fn limited(d: Duration) {
-        tokio::time::timeout(d, std::future::ready(())).await.expect("it is over at once");
-    }
+macro_rules! timers_and_channels {
+    ($C:ty) => {
+        impl Timers for $C {
+            fn sleep(d: Duration) -> impl Future<Output = ()> + 'static {
+                tokio::time::sleep(d)
+            }
+
+            async fn limited(d: Duration) {
+                tokio::time::timeout(d, std::future::ready(())).await.expect("it is over at once");
+            }
+        }
+
+        impl Channels for $C {
+            type Tx = mpsc::Sender<u64>;
+            type Rx = mpsc::Receiver<u64>;
+
+            fn channel(capacity: usize) -> (Self::Tx, Self::Rx) {
+                mpsc::channel(capacity)
+            }
+
+            async fn send(tx: &mut Self::Tx, item: u64) {
+                tx.send(item).await.expect("the receiver is there");
+            }
+
+            async fn receive(rx: &mut Self::Rx) -> u64 {
+                rx.recv().await.expect("a sender is there")
+            }
+        }
+    };
 }
 
-impl Channels for JoinSet {
-    type Tx = mpsc::Sender<u64>;
-    type Rx = mpsc::Receiver<u64>;
-
-    fn channel(capacity: usize) -> (Self::Tx, Self::Rx) {
-        mpsc::channel(capacity)
-    }
-
-    async fn send(tx: &mut Self::Tx, item: u64) {
-        tx.send(item).await.expect("the receiver is there");
-    }
-
-    async fn receive(rx: &mut Self::Rx) -> u64 {
-        rx.recv().await.expect("a sender is there")
-    }
-}
+timers_and_channels!(JoinSet);
+timers_and_channels!(Tracker);
+timers_and_channels!(Unbudgeted);
 
 macro_rules! streams {
     ($std:ty, $stream:ty) => {
