@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   answers ─┬─► table: contender, median, min, max, ratio of the medians to ours
-//!            ├─► verdicts: met, missed
+//!            ├─► verdicts: met, missed; of too few rounds with a question mark
 //!            └─► {"scenario":…,"contender":…,"unit":…,"median":…,"min":…,"max":…,"rounds":…}
 //! ```
 
 use super::question::{Answer, Question, Row, Standing, Verdict};
-use super::stats::Summary;
-use std::path::PathBuf;
+use super::stats::{Summary, too_few};
+use super::target::bench_directory;
 
 /// Prints the table of a question.
 pub(crate) fn print_table(question: &Question, answers: &[Answer<'_>]) {
@@ -30,14 +30,16 @@ pub(crate) fn print_table(question: &Question, answers: &[Answer<'_>]) {
     }
 }
 
-/// The line of a verdict, below its table and in the list at the end.
-pub(crate) fn verdict_line(row: &Row, verdict: &Verdict) -> String {
-    let met = match verdict.met {
-        Some(true) => "met   ",
-        Some(false) => "MISSED",
-        None => "told  ",
+/// The line of a verdict, below its table and in the list at the end. Of too few rounds it is a question.
+pub(crate) fn verdict_line(row: &Row, verdict: &Verdict, rounds: usize) -> String {
+    let met = match (verdict.met, too_few(rounds)) {
+        (Some(true), None) => "met",
+        (Some(true), Some(_)) => "met?",
+        (Some(false), None) => "MISSED",
+        (Some(false), Some(_)) => "MISSED?",
+        (None, _) => "told",
     };
-    format!("{met} {:<28} {}: {}", row.scenario, row.ours, verdict.text)
+    format!("{met:<8}{:<28} {}: {}", row.scenario, row.ours, verdict.text)
 }
 
 /// The JSON lines of a row: our column is called `pleach`.
@@ -62,25 +64,26 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Writes `lines` to `bench/<name>.jsonl` in cargo's target directory, and says where.
+/// The line of contenders that are no comparators of a question.
+pub(crate) fn aside_line(how: &str, question: &Question, contenders: &str, why: &str) -> String {
+    format!("{how:<8}{:<28} {contenders}: {why}", question.name)
+}
+
+/// Lines as one text.
+pub(crate) fn joined(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Writes a text to `bench/<name>` in cargo's target directory, and says where.
 ///
 /// # Panics
 ///
 /// If that cannot be written.
-pub(crate) fn write_json(name: &str, lines: &[String]) {
-    let directory = target_directory().join("bench");
-    let path = directory.join(format!("{name}.jsonl"));
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+pub(crate) fn write(name: &str, text: &str) {
+    let directory = bench_directory();
+    let path = directory.join(name);
     std::fs::create_dir_all(&directory)
         .and_then(|()| std::fs::write(&path, text))
         .expect("the target directory");
-    println!("\n{} lines in {}", lines.len(), path.display());
-}
-
-/// Cargo's target directory, above this program: so `CARGO_TARGET_DIR` counts, however it was given. Cargo keeps what it
-/// knows of the compiler there.
-fn target_directory() -> PathBuf {
-    let exe = std::env::current_exe().expect("this program has a path");
-    let marked = exe.ancestors().find(|directory| directory.join(".rustc_info.json").exists());
-    marked.or(exe.parent()).expect("a program lies in a directory").to_owned()
+    println!("{} lines in {}", text.lines().count(), path.display());
 }

@@ -6,6 +6,14 @@
 //!
 //! Rules: no clock, no output. A median is one of the samples, never a mixture of two, so that it was really seen.
 
+/// Rounds of a full run. From fewer no verdict follows.
+pub(crate) const ROUNDS: usize = 7;
+
+/// Why no verdict follows from so many rounds, if none does.
+pub(crate) fn too_few(rounds: usize) -> Option<String> {
+    (rounds < ROUNDS).then(|| format!("{rounds} of the {ROUNDS} rounds that a verdict needs"))
+}
+
 /// What is reported of a column, in the unit of its samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Summary {
