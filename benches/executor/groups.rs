@@ -3,7 +3,7 @@
 //! ```text
 //!   spawn_join: N children that do nothing, group after group       yields: N children that wake themselves over and over
 //!   nest:       one leaf below d groups of one child each, which wakes itself
-//!   climb:      two such leaves, each below d groups of its own, wake each other by turns
+//!   climb:      two leaves of one group, each below d groups of its own in it, wake each other by turns
 //! ```
 //!
 //! Rules: every group is opened inside the measurement. Nothing here waits: CPU time.
@@ -139,11 +139,11 @@ fn climbing<C: Contender>(depth: u64, turns: Rc<Turns>, me: usize, wakes: u64) -
 
 async fn climb_by_turns<C: Contender>(depth: u64, wakes: u64) {
     let turns = Rc::new(Turns { of: Cell::new(0), wakers: Default::default() });
-    C::boxed_group([0, 1].into_iter().map(|me| climbing::<C>(depth - 1, Rc::clone(&turns), me, wakes))).await;
+    C::boxed_group([0, 1].into_iter().map(|me| climbing::<C>(depth, Rc::clone(&turns), me, wakes))).await;
 }
 
-/// Nanoseconds a wake of a leaf below `depth` groups, by another leaf: nobody is polled again before a wake has come down to it
-/// through all of them.
+/// Nanoseconds a wake of a leaf below `depth` groups of its own, by another leaf: nobody is polled again before a wake has come
+/// down to it through all of them. At every depth the next poll is one in another group.
 pub(crate) fn climb<C: Contender>(full: bool, depth: u64) -> f64 {
     let wakes = work(full) / depth.min(8) / 2;
     C::run(async {

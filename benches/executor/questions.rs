@@ -153,10 +153,17 @@ fn wakes() -> Vec<Question> {
             &[BestPeer(0.6), Flat("nest_1_static", 1.2)],
             64,
         ),
-        climb("climb_1", "wakes by turns, each below 1 group", &[], "climb_1_static", &[BestPeer(0.6)], 1),
+        climb(
+            "climb_1",
+            "wakes by turns, each below 1 group of its own",
+            &[],
+            "climb_1_static",
+            &[BestPeer(0.6)],
+            1,
+        ),
         climb(
             "climb_8",
-            "wakes by turns, each below 8 nested groups",
+            "wakes by turns, each below 8 groups of its own",
             &[unordered],
             "climb_8_static",
             &[BestPeer(0.6), Flat("climb_1_static", 1.2)],
@@ -164,7 +171,7 @@ fn wakes() -> Vec<Question> {
         ),
         climb(
             "climb_64",
-            "wakes by turns, each below 64 nested groups",
+            "wakes by turns, each below 64 groups of its own",
             &[unordered, Slope("climb_1", 63)],
             "climb_64_static",
             &[BestPeer(0.6), Flat("climb_1_static", 1.2)],
