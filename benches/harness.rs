@@ -143,12 +143,13 @@ fn a_count_may_rise_by_one_percent() {
     assert_eq!(record::judge(98.0, None), Verdict::New);
 }
 
-/// A run of one question with two of our columns, a peer and a bar, and of one whose peers are others.
+/// A run of one question with two of our columns and a peer, of one without peers, and of another in other units.
 const JSONL: &str = r#"{"scenario":"wake","contender":"pleach","unit":"ns","median":5.000,"min":4.000,"max":6.040,"rounds":7}
 {"scenario":"wake","contender":"a \"b\" | c","unit":"ns","median":10.000,"min":9.000,"max":12.000,"rounds":7}
 {"scenario":"wake_static","contender":"pleach","unit":"ns","median":20.000,"min":20.000,"max":20.000,"rounds":7}
 {"scenario":"wake_static","contender":"a \"b\" | c","unit":"ns","median":10.000,"min":9.000,"max":12.000,"rounds":7}
 {"scenario":"size","contender":"pleach","unit":"bytes","median":0.000,"min":0.000,"max":0.000,"rounds":7}
+{"scenario":"count","contender":"pleach","unit":"calls","median":1.000,"min":1.000,"max":1.000,"rounds":7}
 "#;
 
 #[test]
@@ -165,7 +166,9 @@ fn a_run_is_shown_with_its_facts_bars_and_spread() {
          | **pleach**, `wake_static` | 20.0 | 20.0 | 20.0 | ×0.25 |\n\
          | a \"b\" \\| c | 10.0 | 9.0 | 12.0 | ×0.50 |\n\n\
          ### `size` [bytes]\n\n| | median | min | max | ours |\n| --- | ---: | ---: | ---: | ---: |\n\
-         | **pleach**, `size` | 0.0 | 0.0 | 0.0 | - |\n"
+         | **pleach**, `size` | 0.0 | 0.0 | 0.0 | - |\n\n\
+         ### `count` [calls]\n\n| | median | min | max | ours |\n| --- | ---: | ---: | ---: | ---: |\n\
+         | **pleach**, `count` | 1.0 | 1.0 | 1.0 | ×1.00 |\n"
     );
 }
 

@@ -51,7 +51,8 @@ pub(crate) fn ask(name: &str, questions: &[Question]) {
     for question in questions.iter().filter(|q| options.wants(&q.name)) {
         let answers = findings.ask(question, &options, rounds);
         report::print_table(question, &answers);
-        findings.judge(question, &answers, rounds);
+        // A smoke run decides nothing, whatever its rounds.
+        findings.judge(question, &answers, if options.full { rounds } else { 0 });
     }
     if options.full {
         let why = too_few(rounds).unwrap_or_else(|| format!("{rounds} rounds"));
