@@ -11,6 +11,8 @@
 //!   ([`play`]) that a case starts.
 //! * A hang is the harness' to find; every other wait is for something that can be seen from outside.
 
+use futures_util::future::join;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use nix::sys::signal::{self as os, SigSet};
 use nix::unistd::Pid;
 use pleach::Program;
@@ -24,14 +26,14 @@ use pleach_executor::{
     sleep_forever, yield_now,
 };
 use pleach_spawn::{ExitStatus, Plan, fork, signal_state};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -53,6 +55,7 @@ pleach::test_main!(
     a_cancelled_wait_has_taken_no_signal,
     a_signal_that_is_there_wins_over_a_cancellation,
     a_wait_that_is_dropped_at_any_point_has_taken_no_signal,
+    combined_with_others_a_stream_loses_no_signal_and_keeps_none,
     places_are_limited_and_come_back,
     a_handler_installed_over_ours_stays,
     opening_and_closing_under_fire_loses_no_last_signal,
@@ -425,6 +428,42 @@ fn a_wait_that_is_dropped_at_any_point_has_taken_no_signal() {
                 nothing(&signals);
             }
         }
+    });
+}
+
+/// As a `Stream` of combinators: one that is taken apart where it is gives its signals back with the rest.
+fn combined_with_others_a_stream_loses_no_signal_and_keeps_none() {
+    run_virtual(async {
+        let mut signals = Signals::open(&[Signal::USR1, Signal::USR2]).unwrap().into_stream();
+        for is_polled in [false, true] {
+            let mut first = signals.next();
+            assert!(poll_fn(|cx| Poll::Ready(first.poll_unpin(cx).is_pending())).await);
+            raise(Signal::USR1);
+            if is_polled {
+                assert!(matches!(first.await, Some(Ok(Ok(Signal::USR1)))));
+            }
+            let whole = signals.into_inner();
+            if !is_polled {
+                assert_eq!(next(&whole).await, Signal::USR1);
+            }
+            nothing(&whole);
+            signals = whole.into_stream();
+        }
+        let scope = CancelScope::new();
+        let handle = scope.handle();
+        let both = scope.run(async |_| signals.by_ref().take(2).try_collect::<Vec<_>>().await);
+        let one_of_them = async {
+            settle().await;
+            raise(Signal::USR2);
+            settle().await;
+            handle.cancel();
+        };
+        let (heard, ()) = join(both, one_of_them).await;
+        let heard: Result<_, Cancelled> = heard;
+        assert!(heard.unwrap().is_none(), "one came, of two");
+        raise(Signal::USR1);
+        assert!(matches!(signals.next().await, Some(Ok(Ok(Signal::USR1)))));
+        nothing(&signals.into_inner());
     });
 }
 

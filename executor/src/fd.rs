@@ -31,6 +31,8 @@ use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+#[cfg(feature = "stream")]
+pub(crate) use wait::Reads;
 use wait::{Claims, Waiting};
 
 /// A descriptor whose readiness can be awaited. It owns what it is made of, and closes it on drop.

@@ -45,6 +45,8 @@ pub mod guest;
 pub mod host;
 pub mod instrument;
 pub mod io;
+#[cfg(feature = "stream")]
+pub mod items;
 mod locals;
 pub mod low_level;
 pub mod net;

@@ -31,6 +31,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+#[cfg(feature = "stream")]
+pub(crate) use until::Until;
 
 /// One waiting task. In line exactly as long as that is what it is.
 enum Parked {

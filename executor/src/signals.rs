@@ -20,6 +20,8 @@ pub(crate) mod dispositions;
 mod error;
 pub(crate) mod handler;
 mod interrupt;
+#[cfg(feature = "stream")]
+mod items;
 mod number;
 mod seat;
 mod stream;

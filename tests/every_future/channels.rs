@@ -6,6 +6,7 @@
 
 use crate::S;
 use crate::trial::{Trial, cases};
+use futures_util::StreamExt;
 use futures_util::future::join;
 use pleach_executor::sync::channel::bounded;
 use pleach_executor::sync::{broadcast, watch};
@@ -21,8 +22,13 @@ cases! {
     a_receive_hand_to_hand => [],
     the_next_item => ["sync/channel/many.rs Receiver::next"],
     many_items => ["sync/channel/many.rs Receiver::receive_many"],
+    an_item_of_a_stream => ["items.rs Stream for Items"],
+    an_item_of_a_stream_hand_to_hand => [],
+    an_item_of_a_stream_that_is_kept => [],
     a_broadcast_receive => ["sync/broadcast.rs Receiver::receive"],
+    a_broadcast_item_of_a_stream => [],
     a_change_of_a_watched_value => ["sync/watch.rs Receiver::changed"],
+    a_change_of_a_stream => [],
     a_wanted_value => ["sync/watch.rs Receiver::wait_for"],
     the_end_of_watching => ["sync/watch.rs Sender::unwatched"],
     sending_through_memory => ["testing/streams.rs MemorySend::send_all"],
@@ -122,6 +128,34 @@ async fn many_items(trial: &Trial) {
     .await;
 }
 
+/// The stream goes with the future.
+async fn an_item_of_a_stream(trial: &Trial) {
+    receive(trial, 2, async |rx| rx.clone().into_stream().next().await.into_iter().flatten().collect()).await;
+}
+
+async fn an_item_of_a_stream_hand_to_hand(trial: &Trial) {
+    receive(trial, 0, async |rx| rx.clone().into_stream().next().await.into_iter().flatten().collect()).await;
+}
+
+/// The stream outlives the future, with its place in line and what it was handed.
+async fn an_item_of_a_stream_that_is_kept(trial: &Trial) {
+    let (tx, rx) = bounded(2);
+    let mut items = rx.clone().into_stream();
+    let sending = async {
+        sleep(2 * S).await?;
+        for n in 1..=2 {
+            assert!(tx.send(n).await?.is_ok());
+        }
+        Ok::<_, Cancelled>(())
+    };
+    let first = trial.beside(items.next(), sending).await;
+    let mut all: Vec<u32> = first.flatten().into_iter().flatten().collect();
+    all.extend(items.next().await.into_iter().flatten());
+    drop(items);
+    all.extend(rx.try_receive());
+    assert_eq!(all, [1, 2], "each once, and in order");
+}
+
 async fn a_broadcast_receive(trial: &Trial) {
     let (tx, rx) = broadcast::channel(4);
     let other = rx.clone();
@@ -135,6 +169,21 @@ async fn a_broadcast_receive(trial: &Trial) {
     all.extend(std::iter::from_fn(|| rx.try_receive().ok()));
     assert_eq!(all, [1, 2]);
     assert_eq!((other.try_receive(), other.try_receive()), (Ok(1), Ok(2)));
+}
+
+async fn a_broadcast_item_of_a_stream(trial: &Trial) {
+    let (tx, rx) = broadcast::channel(4);
+    let mut items = rx.into_stream();
+    let sending = async {
+        let r = sleep(2 * S).await;
+        assert!([1, 2].into_iter().all(|n| tx.send(n).is_ok()));
+        r
+    };
+    let first = trial.beside(items.next(), sending).await;
+    let mut all: Vec<u32> = first.flatten().into_iter().flatten().flatten().collect();
+    let rx = items.into_inner();
+    all.extend(std::iter::from_fn(|| rx.try_receive().ok()));
+    assert_eq!(all, [1, 2]);
 }
 
 async fn a_change_of_a_watched_value(trial: &Trial) {
@@ -151,6 +200,19 @@ async fn a_change_of_a_watched_value(trial: &Trial) {
         "seen by who was told, and by nobody else"
     );
     assert_eq!(*rx.get(), 1);
+}
+
+async fn a_change_of_a_stream(trial: &Trial) {
+    let (tx, rx) = watch::channel(0);
+    let mut changes = rx.into_stream();
+    let sending = async {
+        let r = sleep(2 * S).await;
+        tx.send(1);
+        r
+    };
+    let seen = trial.beside(changes.next(), sending).await;
+    let rx = changes.into_inner();
+    assert_eq!(rx.has_changed(), !matches!(seen, Some(Some(Ok(_)))), "seen by who was told");
 }
 
 async fn a_wanted_value(trial: &Trial) {

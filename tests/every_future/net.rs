@@ -7,6 +7,7 @@
 use crate::S;
 use crate::sockets::{Name, any};
 use crate::trial::{Trial, cases};
+use futures_util::StreamExt;
 use pleach_executor::fd::AsyncFd;
 use pleach_executor::net::{
     TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, connect_first,
@@ -35,6 +36,7 @@ cases! {
     descriptors_into_a_stream => ["net/unix.rs UnixStream::send_fds"],
     descriptors_out_of_a_stream => ["net/unix.rs UnixStream::receive_fds"],
     an_accept => ["net/listener.rs Listener::accept"],
+    an_accept_of_a_stream => [],
     an_accept_loop => ["net/listener.rs Listener::serve"],
     a_connection => ["net/tcp.rs TcpStream::connect"],
     a_connection_to_any => ["net/connect.rs TcpStream::connect_any"],
@@ -263,6 +265,24 @@ async fn an_accept(trial: &Trial) {
     let mut client = None;
     let connecting = later(|| client = UnixStream::connect(&name.0).ok());
     let got = trial.beside(listener.accept(), connecting).await;
+    one_connection(listener, got, client).await;
+}
+
+async fn an_accept_of_a_stream(trial: &Trial) {
+    let name = Name::new(&format!("incoming-{:?}", std::thread::current().id()));
+    let mut incoming = UnixListener::bind(&name.0).expect("a path").into_stream();
+    let mut client = None;
+    let connecting = later(|| client = UnixStream::connect(&name.0).ok());
+    let got = trial.beside(incoming.next(), connecting).await;
+    one_connection(incoming.into_inner(), got.flatten(), client).await;
+}
+
+/// It was given out, or it is there still.
+async fn one_connection(
+    listener: UnixListener,
+    got: Option<io::Result<UnixStream>>,
+    client: Option<UnixStream>,
+) {
     let accepted = match got {
         Some(Ok(stream)) => stream,
         _ => left(listener.accept()).await.expect("the next one gets it"),

@@ -41,7 +41,7 @@ impl Claims {
 }
 
 /// How far an operation is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Not polled, or refused.
     Outside,
@@ -130,5 +130,47 @@ impl<T: AsFd> Drop for Waiting<'_, T> {
             self.fd.if_reactor(|r| waker = r.leave(self.fd.token, self.direction));
             drop(waker);
         }
+    }
+}
+
+/// One read after the other, apart from the descriptor. Between two of them it has no claim. Whoever drops it calls
+/// [`Reads::end`] first.
+#[cfg(feature = "stream")]
+#[derive(Debug)]
+pub(crate) struct Reads {
+    stage: Stage,
+    wait: Wait,
+}
+
+#[cfg(feature = "stream")]
+impl Reads {
+    pub(crate) const fn new() -> Self {
+        Reads { stage: Stage::Outside, wait: Wait::on(Waits::Descriptor) }
+    }
+
+    /// One poll of a read; the next one after a result is the first of another. It is the same descriptor each time.
+    pub(crate) fn poll<T: AsFd, R>(
+        &mut self,
+        fd: &AsyncFd<T>,
+        cx: &mut Context<'_>,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<Result<R, ReadyError>> {
+        // With a result, or a panic, this gives up the claim.
+        let mut waiting = self.waiting(fd);
+        let polled = self.wait.poll(cx, |cx| waiting.attempt(cx, &mut op));
+        if polled.is_pending() {
+            self.stage = std::mem::replace(&mut waiting.stage, Stage::Outside);
+        }
+        polled.map(|ended| ended?)
+    }
+
+    /// Gives up the claim of a read that waits, if one does.
+    pub(crate) fn end<T: AsFd>(&mut self, fd: &AsyncFd<T>) {
+        drop(self.waiting(fd));
+    }
+
+    fn waiting<'a, T: AsFd>(&mut self, fd: &'a AsyncFd<T>) -> Waiting<'a, T> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Outside);
+        Waiting { fd, direction: Direction::Read, asks: Asks::WhetherToTry, stage }
     }
 }

@@ -11,6 +11,8 @@
 //! Rules: what an error of `accept` means is decided in [`verdict`], a pure function. Nothing is retried unseen: every
 //! connection that was not taken is counted in [`AcceptStats`].
 
+#[cfg(feature = "stream")]
+mod items;
 mod verdict;
 
 use super::address::RawAddress;

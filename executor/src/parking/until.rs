@@ -20,6 +20,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 /// One wait of that kind. After a result it can be used again. Whoever drops it calls [`Until::leave`] first.
+#[derive(Debug)]
 pub(crate) struct Until {
     wait: Wait,
     place: Option<Place>,

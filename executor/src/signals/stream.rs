@@ -11,6 +11,8 @@ use super::error::{OpenError, ReceiveError, TryReceiveError};
 use super::seat::{Listens, Seat};
 use super::{Signal, number::Refusal};
 use crate::error::Cancelled;
+#[cfg(feature = "stream")]
+use crate::fd::Reads;
 use crate::fd::{AsyncFd, ReadyError};
 use crate::reactor::{Asks, Direction};
 use crate::sys::{self, Patience};
@@ -18,6 +20,8 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+#[cfg(feature = "stream")]
+use std::task::{Context, Poll};
 
 /// Some signals of this process, as a stream. While it is open they have no other effect.
 ///
@@ -122,15 +126,7 @@ impl Signals {
     #[track_caller]
     pub fn receive(&self) -> impl Future<Output = Result<Result<Signal, ReceiveError>, Cancelled>> {
         let wait = self.bell.wait(Direction::Read, Asks::WhetherToTry, |bell| self.take(bell));
-        async {
-            match wait.await {
-                Ok(signal) => Ok(Ok(signal)),
-                Err(ReadyError::Cancelled(c)) => Err(c),
-                Err(ReadyError::Busy) => Ok(Err(ReceiveError::Busy)),
-                Err(ReadyError::Io(e)) => Ok(Err(ReceiveError::Broken(e))),
-                Err(ReadyError::Closed) => unreachable!("its waits end with it, and they borrow it"),
-            }
-        }
+        async { received(wait.await) }
     }
 
     /// The next signal that came, if any. Never waits; no checkpoint.
@@ -165,6 +161,31 @@ impl Signals {
             }
             sys::read(bell.as_fd(), &mut [0; 8], Patience::AsItIs)?;
         }
+    }
+}
+
+#[cfg(feature = "stream")]
+impl Signals {
+    /// One poll of a [`receive`](Signals::receive) whose state is kept elsewhere.
+    pub(super) fn poll_receive(&self, reads: &mut Reads, cx: &mut Context<'_>) -> Poll<Received> {
+        reads.poll(&self.bell, cx, |bell| self.take(bell)).map(received)
+    }
+
+    pub(super) fn end_reads(&self, reads: &mut Reads) {
+        reads.end(&self.bell);
+    }
+}
+
+/// What a [`receive`](Signals::receive) comes to.
+type Received = Result<Result<Signal, ReceiveError>, Cancelled>;
+
+fn received(read: Result<Signal, ReadyError>) -> Received {
+    match read {
+        Ok(signal) => Ok(Ok(signal)),
+        Err(ReadyError::Cancelled(c)) => Err(c),
+        Err(ReadyError::Busy) => Ok(Err(ReceiveError::Busy)),
+        Err(ReadyError::Io(e)) => Ok(Err(ReceiveError::Broken(e))),
+        Err(ReadyError::Closed) => unreachable!("its waits end with it, and they borrow it"),
     }
 }
 

@@ -17,9 +17,13 @@
 
 mod core;
 mod error;
+#[cfg(feature = "stream")]
+mod items;
 
 pub use self::core::BroadcastStats;
 pub use super::channel::SendError;
+#[cfg(feature = "stream")]
+pub use error::Lagged;
 pub use error::{ReceiveError, TryReceiveError};
 
 use self::core::Core;

@@ -15,6 +15,8 @@
 
 mod core;
 mod error;
+#[cfg(feature = "stream")]
+mod items;
 mod many;
 mod steps;
 #[cfg(test)]

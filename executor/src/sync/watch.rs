@@ -10,6 +10,9 @@
 //! * Values are handed out as [`Rc`]: who reads one holds up nobody, and may keep it across an await.
 //! * An end closes when its last handle is dropped.
 
+#[cfg(feature = "stream")]
+mod items;
+
 use crate::error::Cancelled;
 use crate::parking::ParkingLot;
 use std::cell::{Cell, RefCell};

@@ -35,6 +35,16 @@ pub enum TryReceiveError {
     WouldBlock,
 }
 
+/// Items are missing from a [stream](super::Receiver::into_stream): its receiver was too slow for the capacity of the channel.
+/// The next item is the oldest that is still there.
+#[cfg(feature = "stream")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lagged {
+    /// How many items it will never get.
+    pub missed: u64,
+}
+
 impl From<ReceiveError> for TryReceiveError {
     fn from(e: ReceiveError) -> Self {
         match e {
@@ -64,5 +74,14 @@ impl fmt::Display for TryReceiveError {
     }
 }
 
+#[cfg(feature = "stream")]
+impl fmt::Display for Lagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ReceiveError::Lagged { missed: self.missed }.fmt(f)
+    }
+}
+
+#[cfg(feature = "stream")]
+impl Error for Lagged {}
 impl Error for ReceiveError {}
 impl Error for TryReceiveError {}

@@ -250,6 +250,48 @@ impl<T> Future for ReceiveStep<'_, T> {
     }
 }
 
+/// One receive after the other, apart from the receiver. Whoever drops it calls [`Receives::give_up`] first.
+#[cfg(feature = "stream")]
+#[derive(Debug)]
+pub(super) struct Receives {
+    place: Option<Place>,
+    wait: Wait,
+}
+
+#[cfg(feature = "stream")]
+impl Receives {
+    pub(super) const fn new() -> Self {
+        Receives { place: None, wait: Wait::on(Waits::Item) }
+    }
+
+    /// One poll of a receive; the next one after a result is the first of another. It is the same receiver each time.
+    pub(super) fn poll<T>(
+        &mut self,
+        from: &Receiver<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Result<T, ReceiveError>, Cancelled>> {
+        // If anything below panics, this leaves the line.
+        let mut step = ReceiveStep::new(from);
+        self.exchange(&mut step);
+        let polled = Pin::new(&mut step).poll(cx);
+        if polled.is_pending() {
+            self.exchange(&mut step);
+        }
+        polled
+    }
+
+    /// What it was handed already goes to the next.
+    pub(super) fn give_up<T>(&mut self, from: &Receiver<T>) {
+        let mut step = ReceiveStep::new(from);
+        self.exchange(&mut step);
+    }
+
+    fn exchange<T>(&mut self, step: &mut ReceiveStep<'_, T>) {
+        std::mem::swap(&mut self.place, &mut step.place);
+        std::mem::swap(&mut self.wait, &mut step.wait);
+    }
+}
+
 fn wait_to_receive<T>(
     from: &Receiver<T>,
     place: &mut Option<Place>,
