@@ -66,6 +66,16 @@ pub struct ParkingLot {
     broken_by: RefCell<Vec<TaskId>>,
 }
 
+/// What there is of a [`ParkingLot`] at this moment. Source: trio's statistics of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParkingLotStats {
+    /// How many wait in it.
+    pub waiting: usize,
+    /// The tasks in whose names it was broken, each as often as it was; of one that is whole there are none.
+    pub broken_by: Vec<TaskId>,
+}
+
 impl ParkingLot {
     /// An empty one.
     #[must_use]
@@ -178,6 +188,12 @@ impl ParkingLot {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What there is of it.
+    #[must_use]
+    pub fn stats(&self) -> ParkingLotStats {
+        ParkingLotStats { waiting: self.len(), broken_by: self.broken_by.borrow().clone() }
     }
 
     fn join(&self, waker: &Waker) -> Place {

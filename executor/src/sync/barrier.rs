@@ -39,6 +39,16 @@ pub struct Barrier {
     lot: ParkingLot,
 }
 
+/// What there is of a [`Barrier`] at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BarrierStats {
+    /// How many pass together.
+    pub size: NonZeroUsize,
+    /// How many wait for the others.
+    pub waiting: usize,
+}
+
 /// How a task came past a [`Barrier`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passed {
@@ -94,6 +104,12 @@ impl Barrier {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.lot.len()
+    }
+
+    /// What there is of it.
+    #[must_use]
+    pub fn stats(&self) -> BarrierStats {
+        BarrierStats { size: self.size, waiting: self.waiting() }
     }
 
     fn is_last(&self) -> bool {

@@ -9,7 +9,7 @@
 //! * **The Guard Comes Back**: whatever ends a wait, but for dropping it, the lock is held again.
 //! * Who is notified is in line for the lock from that moment: whoever comes later has it later.
 
-use super::lock::{Lock, LockGuard};
+use super::lock::{Lock, LockGuard, LockStats};
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
 use crate::parking::list::{List, Place};
@@ -58,6 +58,16 @@ enum Waiting {
 pub struct Condition<'l, T = ()> {
     lock: &'l Lock<T>,
     line: RefCell<List<Waiting>>,
+}
+
+/// What there is of a [`Condition`] at this moment. Source: trio's condition statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConditionStats {
+    /// How many wait to be notified.
+    pub waiting: usize,
+    /// What there is of its lock; those who were notified, or cancelled, wait there.
+    pub lock: LockStats,
 }
 
 impl<'l, T> Condition<'l, T> {
@@ -142,6 +152,12 @@ impl<'l, T> Condition<'l, T> {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.line.borrow().len()
+    }
+
+    /// What there is of it, and of its lock.
+    #[must_use]
+    pub fn stats(&self) -> ConditionStats {
+        ConditionStats { waiting: self.waiting(), lock: self.lock.stats() }
     }
 
     fn require_lock(&self, guard: &LockGuard<'_, T>) {

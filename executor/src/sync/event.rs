@@ -29,6 +29,16 @@ pub struct Event {
     lot: ParkingLot,
 }
 
+/// What there is of an [`Event`] at this moment. Source: trio's event statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventStats {
+    /// Is it up?
+    pub set: bool,
+    /// How many wait for it.
+    pub waiting: usize,
+}
+
 impl Event {
     /// One that is down.
     #[must_use]
@@ -53,6 +63,12 @@ impl Event {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.lot.len()
+    }
+
+    /// What there is of it.
+    #[must_use]
+    pub fn stats(&self) -> EventStats {
+        EventStats { set: self.is_set(), waiting: self.waiting() }
     }
 
     /// Waits until the flag is up.

@@ -13,9 +13,9 @@ mod semaphore;
 mod turns;
 pub mod watch;
 
-pub use barrier::{Barrier, Passed};
-pub use condition::Condition;
-pub use event::Event;
+pub use barrier::{Barrier, BarrierStats, Passed};
+pub use condition::{Condition, ConditionStats};
+pub use event::{Event, EventStats};
 pub use limiter::{BorrowError, Borrower, CapacityLimiter, LimiterStats, Token, TryBorrowError};
 pub use lock::{Lock, LockError, LockGuard, LockStats, TryLockError};
 pub use once_cell::{OnceCell, SetError};
