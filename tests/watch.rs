@@ -84,8 +84,8 @@ fn every_receiver_sees_for_itself_and_the_end_after_the_last_value() {
                     loop {
                         match rx.changed().await? {
                             Ok(value) => log.borrow_mut().push((i, *value)),
-                            Err(WatchError::End) => {
-                                assert_eq!(*rx.get(), "c");
+                            Err(e) => {
+                                assert_eq!((e, *rx.get()), (WatchError::End, "c"));
                                 return Ok(());
                             }
                         }

@@ -124,6 +124,7 @@ impl From<ReceiveError> for io::Error {
 
 /// Why a [`try_receive`](super::Signals::try_receive) gave no signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TryReceiveError {
     /// Another task receives from this stream: give it one reader, or open a second stream.
     Busy,

@@ -38,6 +38,7 @@ pub struct OnceCell<T> {
 
 /// Why a [`set`](OnceCell::set) did not happen. The value comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SetError<T> {
     /// There is a value already.
     Full(T),

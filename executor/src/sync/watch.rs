@@ -84,6 +84,7 @@ pub struct Receiver<T> {
 
 /// Why there is nothing to wait for any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WatchError {
     /// Every sender is gone, and the last value has been seen. [`Receiver::get`] still gives it.
     End,

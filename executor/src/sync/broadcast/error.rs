@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Why a [`receive`](super::Receiver::receive) gave no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReceiveError {
     /// This handle was closed, by its own side: a mistake, or the end of this receiver.
     Closed,
@@ -20,6 +21,7 @@ pub enum ReceiveError {
 
 /// Why a [`try_receive`](super::Receiver::try_receive) gave no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TryReceiveError {
     /// This handle was closed, by its own side: a mistake, or the end of this receiver.
     Closed,

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Why a [`send`](super::Sender::send) did not happen. The item comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendError<T> {
     /// This handle was closed, by its own side: a mistake, or the end of this sender.
     Closed(T),
@@ -14,6 +15,7 @@ pub enum SendError<T> {
 
 /// Why a [`try_send`](super::Sender::try_send) did not happen. The item comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TrySendError<T> {
     /// This handle was closed, by its own side: a mistake, or the end of this sender.
     Closed(T),
@@ -25,6 +27,7 @@ pub enum TrySendError<T> {
 
 /// Why a [`receive`](super::Receiver::receive) did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReceiveError {
     /// This handle was closed, by its own side: a mistake, or the end of this receiver.
     Closed,
@@ -34,6 +37,7 @@ pub enum ReceiveError {
 
 /// Why a [`try_receive`](super::Receiver::try_receive) did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TryReceiveError {
     /// This handle was closed, by its own side: a mistake, or the end of this receiver.
     Closed,
@@ -45,6 +49,7 @@ pub enum TryReceiveError {
 
 /// Why a [`next`](super::Receiver::next) is neither an item nor the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NextError {
     /// This handle was closed, by its own side: a mistake, or the end of this receiver.
     Closed,
