@@ -12,128 +12,15 @@
 //! * Every operation suspends once before it does anything, so that two of one end meet (`Busy`), in any order.
 
 mod error;
+mod pipe;
 
 pub use error::{ReceiveError, SendError};
 
 use crate::checkpoint::checkpoint;
 use crate::error::Cancelled;
-use crate::parking::ParkingLot;
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use pipe::{InUse, Mode, Pipe, TakeBack};
 use std::fmt;
 use std::rc::Rc;
-
-/// When a send is over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mode {
-    /// When the bytes are in memory.
-    Free,
-    /// When the receiver has taken them.
-    LockStep,
-}
-
-#[derive(Default)]
-struct Bytes {
-    /// On the way.
-    sent: VecDeque<u8>,
-    /// At the receiver's.
-    arrived: VecDeque<u8>,
-    /// Has the receiver been told that no more will come?
-    ended: bool,
-}
-
-struct Pipe {
-    mode: Mode,
-    bytes: RefCell<Bytes>,
-    /// Do sent bytes wait for `pump`?
-    held: Cell<bool>,
-    send_closed: Cell<bool>,
-    receive_closed: Cell<bool>,
-    sending: Cell<bool>,
-    receiving: Cell<bool>,
-    /// Whoever waits for a change.
-    lot: ParkingLot,
-}
-
-impl Pipe {
-    fn open(mode: Mode) -> (MemorySend, MemoryReceive) {
-        let pipe = Rc::new(Pipe {
-            mode,
-            bytes: RefCell::default(),
-            held: Cell::new(false),
-            send_closed: Cell::new(false),
-            receive_closed: Cell::new(false),
-            sending: Cell::new(false),
-            receiving: Cell::new(false),
-            lot: ParkingLot::new(),
-        });
-        (MemorySend(Rc::clone(&pipe)), MemoryReceive(pipe))
-    }
-
-    /// Moves what was sent on to the receiver, at most `max` bytes, and the end after the last of them.
-    fn pump(&self, max: usize) -> bool {
-        let moved = {
-            let mut bytes = self.bytes.borrow_mut();
-            let count = max.min(bytes.sent.len());
-            let on_the_way: Vec<u8> = bytes.sent.drain(..count).collect();
-            if !self.receive_closed.get() {
-                bytes.arrived.extend(on_the_way);
-            }
-            let ends = bytes.sent.is_empty() && self.send_closed.get() && !bytes.ended;
-            bytes.ended |= ends;
-            count > 0 || ends
-        };
-        if moved {
-            self.lot.unpark_all();
-        }
-        moved
-    }
-
-    fn pump_unless_held(&self) {
-        if !self.held.get() {
-            let _moved = self.pump(usize::MAX);
-        }
-    }
-
-    fn may_send(&self) -> Result<(), SendError> {
-        match (self.send_closed.get(), self.receive_closed.get()) {
-            (true, _) => Err(SendError::Closed),
-            (_, true) => Err(SendError::Broken),
-            _ => Ok(()),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        let bytes = self.bytes.borrow();
-        bytes.sent.is_empty() && bytes.arrived.is_empty()
-    }
-}
-
-/// One end is in use as long as this lives.
-struct InUse<'p>(&'p Cell<bool>);
-
-impl<'p> InUse<'p> {
-    fn begin(of: &'p Cell<bool>) -> Option<Self> {
-        (!of.replace(true)).then_some(InUse(of))
-    }
-}
-
-impl Drop for InUse<'_> {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
-}
-
-/// A lock-step send that is given up takes back what has not been taken.
-struct TakeBack<'p>(&'p Pipe);
-
-impl Drop for TakeBack<'_> {
-    fn drop(&mut self) {
-        let mut bytes = self.0.bytes.borrow_mut();
-        bytes.sent.clear();
-        bytes.arrived.clear();
-    }
-}
 
 /// The sending end of a pipe. Dropping it closes it.
 pub struct MemorySend(Rc<Pipe>);
@@ -158,7 +45,7 @@ pub struct MemoryReceive(Rc<Pipe>);
 /// ```
 #[must_use]
 pub fn memory_pipe() -> (MemorySend, MemoryReceive) {
-    Pipe::open(Mode::Free)
+    open(Mode::Free)
 }
 
 /// A pipe without room: a send is over when all of it has been received. Source: trio's `lockstep_stream_one_way_pair`.
@@ -178,7 +65,7 @@ pub fn memory_pipe() -> (MemorySend, MemoryReceive) {
 /// ```
 #[must_use]
 pub fn lock_step_pipe() -> (MemorySend, MemoryReceive) {
-    Pipe::open(Mode::LockStep)
+    open(Mode::LockStep)
 }
 
 /// Two streams that are connected, each way by a [`memory_pipe`]. Source: trio's `memory_stream_pair`.
@@ -191,6 +78,11 @@ pub fn memory_pair() -> (MemoryStream, MemoryStream) {
 #[must_use]
 pub fn lock_step_pair() -> (MemoryStream, MemoryStream) {
     cross(lock_step_pipe(), lock_step_pipe())
+}
+
+fn open(mode: Mode) -> (MemorySend, MemoryReceive) {
+    let pipe = Rc::new(Pipe::new(mode));
+    (MemorySend(Rc::clone(&pipe)), MemoryReceive(pipe))
 }
 
 fn cross(

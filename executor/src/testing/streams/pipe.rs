@@ -1,0 +1,121 @@
+//! What the two ends of a pipe in memory share: the bytes, who uses which end, and who waits.
+//!
+//! ```text
+//!   sent ─ pump ─► arrived          in use: one task at each end          closed: either end, by its own side
+//! ```
+
+use super::error::SendError;
+use crate::parking::ParkingLot;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+/// When a send is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mode {
+    /// When the bytes are in memory.
+    Free,
+    /// When the receiver has taken them.
+    LockStep,
+}
+
+#[derive(Default)]
+pub(super) struct Bytes {
+    /// On the way.
+    pub(super) sent: VecDeque<u8>,
+    /// At the receiver's.
+    pub(super) arrived: VecDeque<u8>,
+    /// Has the receiver been told that no more will come?
+    pub(super) ended: bool,
+}
+
+pub(super) struct Pipe {
+    pub(super) mode: Mode,
+    pub(super) bytes: RefCell<Bytes>,
+    /// Do sent bytes wait for `pump`?
+    pub(super) held: Cell<bool>,
+    pub(super) send_closed: Cell<bool>,
+    pub(super) receive_closed: Cell<bool>,
+    pub(super) sending: Cell<bool>,
+    pub(super) receiving: Cell<bool>,
+    /// Whoever waits for a change.
+    pub(super) lot: ParkingLot,
+}
+
+impl Pipe {
+    pub(super) fn new(mode: Mode) -> Self {
+        Pipe {
+            mode,
+            bytes: RefCell::default(),
+            held: Cell::new(false),
+            send_closed: Cell::new(false),
+            receive_closed: Cell::new(false),
+            sending: Cell::new(false),
+            receiving: Cell::new(false),
+            lot: ParkingLot::new(),
+        }
+    }
+
+    /// Moves what was sent on to the receiver, at most `max` bytes, and the end after the last of them.
+    pub(super) fn pump(&self, max: usize) -> bool {
+        let moved = {
+            let mut bytes = self.bytes.borrow_mut();
+            let count = max.min(bytes.sent.len());
+            let on_the_way: Vec<u8> = bytes.sent.drain(..count).collect();
+            if !self.receive_closed.get() {
+                bytes.arrived.extend(on_the_way);
+            }
+            let ends = bytes.sent.is_empty() && self.send_closed.get() && !bytes.ended;
+            bytes.ended |= ends;
+            count > 0 || ends
+        };
+        if moved {
+            self.lot.unpark_all();
+        }
+        moved
+    }
+
+    pub(super) fn pump_unless_held(&self) {
+        if !self.held.get() {
+            let _moved = self.pump(usize::MAX);
+        }
+    }
+
+    pub(super) fn may_send(&self) -> Result<(), SendError> {
+        match (self.send_closed.get(), self.receive_closed.get()) {
+            (true, _) => Err(SendError::Closed),
+            (_, true) => Err(SendError::Broken),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        let bytes = self.bytes.borrow();
+        bytes.sent.is_empty() && bytes.arrived.is_empty()
+    }
+}
+
+/// One end is in use as long as this lives.
+pub(super) struct InUse<'p>(&'p Cell<bool>);
+
+impl<'p> InUse<'p> {
+    pub(super) fn begin(of: &'p Cell<bool>) -> Option<Self> {
+        (!of.replace(true)).then_some(InUse(of))
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// A lock-step send that is given up takes back what has not been taken.
+pub(super) struct TakeBack<'p>(pub(super) &'p Pipe);
+
+impl Drop for TakeBack<'_> {
+    fn drop(&mut self) {
+        let mut bytes = self.0.bytes.borrow_mut();
+        bytes.sent.clear();
+        bytes.arrived.clear();
+    }
+}
