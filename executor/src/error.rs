@@ -9,6 +9,11 @@
 //! * Only this crate makes a [`Cancelled`]; it cannot be copied, and dropping one outside a scope's exit is
 //!   counted ([`crate::Stats::swallowed`]).
 //! * A real error always wins over a `Cancelled`, and a group never holds one.
+//! * `failures.rs`: groups, and taking them apart. Which of a type's values are groups is said here, by each type.
+
+mod failures;
+
+pub use failures::{Failures, Leaves};
 
 use crate::cancel::Reason;
 use std::error::Error;
@@ -106,13 +111,20 @@ pub(crate) fn absorb<E>(e: E) {
 /// ```
 /// use pleach_executor::{Cancelled, Failure, Failures};
 /// #[derive(Debug)]
-/// enum MyError { Cancelled(Cancelled), Many(Vec<MyError>), Disk(String) }
+/// enum MyError { Cancelled(Cancelled), Many(Failures<MyError>), Disk(String) }
 /// impl From<Cancelled> for MyError {
 ///     fn from(c: Cancelled) -> Self { MyError::Cancelled(c) }
 /// }
 /// impl Failure for MyError {
 ///     fn is_cancelled(&self) -> bool { matches!(self, MyError::Cancelled(_)) }
-///     fn merge(all: Failures<Self>) -> Self { MyError::Many(all.into_vec()) }
+///     fn merge(all: Failures<Self>) -> Self { MyError::Many(all) }
+///     // These two are what `leaves` and `split` see groups by.
+///     fn as_group(&self) -> Option<&Failures<Self>> {
+///         if let MyError::Many(all) = self { Some(all) } else { None }
+///     }
+///     fn into_group(self) -> Result<Failures<Self>, Self> {
+///         if let MyError::Many(all) = self { Ok(all) } else { Err(self) }
+///     }
 /// }
 /// ```
 pub trait Failure: From<Cancelled> {
@@ -120,64 +132,77 @@ pub trait Failure: From<Cancelled> {
     fn is_cancelled(&self) -> bool;
     /// Two or more children failed: one error that keeps them all.
     fn merge(all: Failures<Self>) -> Self;
+
+    /// The group that [`merge`](Failure::merge) made this error of; `None` if it is a single one. Its members may be
+    /// groups in turn: those of nurseries inside.
+    ///
+    /// A type that does not say so has no groups to look into: each of its errors is a leaf.
+    fn as_group(&self) -> Option<&Failures<Self>> {
+        None
+    }
+
+    /// The same, given away.
+    ///
+    /// # Errors
+    ///
+    /// The error itself if it is a single one. Says of every value what [`as_group`](Failure::as_group) says of it.
+    fn into_group(self) -> Result<Failures<Self>, Self> {
+        Err(self)
+    }
+
+    /// Every single error in this one, however deep, in the order in which they failed: the error itself if it is no group.
+    ///
+    /// ```
+    /// use pleach_executor::{Failure, In, run};
+    /// use std::io;
+    /// let failed = run(In::<io::Error>::nursery(async |n| {
+    ///     n.spawn(async { Err(io::Error::other("first")) });
+    ///     n.spawn(In::nursery(async |n| {
+    ///         n.spawn(async { Err(io::Error::other("second")) });
+    ///         Err::<(), _>(io::Error::other("third"))
+    ///     }));
+    ///     Ok(())
+    /// }));
+    /// let e = failed.unwrap_err();
+    /// assert_eq!(e.as_group().map(|group| group.len()), Some(2));
+    /// let mut leaves: Vec<_> = e.leaves().map(|leaf| leaf.to_string()).collect();
+    /// leaves.sort();
+    /// assert_eq!(leaves, ["first", "second", "third"]);
+    /// ```
+    fn leaves(&self) -> Leaves<'_, Self> {
+        Leaves::of(self)
+    }
+
+    /// The leaves that match, and those that do not, each half in the shape that the whole had. A half without a leaf is
+    /// `None`.
+    ///
+    /// Only [leaves](Failure::leaves) are asked, each once. A branch that is left empty goes, and one that is left with a
+    /// single member is that member, by the rule of nurseries: so a half is an error like any other. What was handled is
+    /// dropped, and the rest goes on with `?` or `Err`.
+    ///
+    /// A bare [`Cancelled`] is asked like any leaf. It belongs to the rest, which hands it back.
+    ///
+    /// Source: Python's `except*` and `BaseExceptionGroup.split`.
+    ///
+    /// ```
+    /// use pleach_executor::{Failure, In, run};
+    /// use std::io::{Error, ErrorKind};
+    /// let failed = run(In::<Error>::nursery(async |n| {
+    ///     n.spawn(async { Err(ErrorKind::NotFound.into()) });
+    ///     n.spawn(In::nursery(async |n| {
+    ///         n.spawn(async { Err(ErrorKind::NotFound.into()) });
+    ///         Err::<(), _>(ErrorKind::AddrInUse.into())
+    ///     }));
+    ///     Ok(())
+    /// }));
+    /// let (missing, rest) = failed.unwrap_err().split(|e| e.kind() == ErrorKind::NotFound);
+    /// assert_eq!(missing.map(|e| e.leaves().count()), Some(2));
+    /// assert_eq!(rest.map(|e| e.kind()), Some(ErrorKind::AddrInUse), "alone, it is no group any more");
+    /// ```
+    fn split(self, matches: impl FnMut(&Self) -> bool) -> (Option<Self>, Option<Self>) {
+        failures::split(self, matches)
+    }
 }
-
-/// Two or more failures of one nursery, in the order in which they happened.
-pub struct Failures<E> {
-    members: Vec<E>,
-}
-
-impl<E> Failures<E> {
-    pub(crate) fn new(members: Vec<E>) -> Self {
-        Failures { members }
-    }
-
-    /// How many there are: always two or more as the runtime hands them out.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a group is never empty")]
-    pub fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// The members in the order in which they failed.
-    pub fn iter(&self) -> std::slice::Iter<'_, E> {
-        self.members.iter()
-    }
-
-    /// The members themselves.
-    #[must_use]
-    pub fn into_vec(self) -> Vec<E> {
-        self.members
-    }
-
-    /// Those that match and those that do not (the job of Python's `except*`).
-    pub fn split(self, matches: impl FnMut(&E) -> bool) -> (Vec<E>, Vec<E>) {
-        self.members.into_iter().partition(matches)
-    }
-}
-
-impl<'a, E> IntoIterator for &'a Failures<E> {
-    type Item = &'a E;
-    type IntoIter = std::slice::Iter<'a, E>;
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl<E: fmt::Debug> fmt::Debug for Failures<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.members).finish()
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for Failures<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tasks failed", self.members.len())?;
-        self.members.iter().enumerate().try_for_each(|(i, e)| write!(f, "; [{i}] {e}"))
-    }
-}
-
-impl<E: fmt::Debug + fmt::Display> Error for Failures<E> {}
 
 /// For code that can fail in no other way.
 impl Failure for Cancelled {
@@ -206,6 +231,12 @@ impl Failure for io::Error {
     fn merge(all: Failures<Self>) -> Self {
         io::Error::other(all)
     }
+    fn as_group(&self) -> Option<&Failures<Self>> {
+        self.get_ref()?.downcast_ref()
+    }
+    fn into_group(self) -> Result<Failures<Self>, Self> {
+        self.downcast()
+    }
 }
 
 /// Is this one of the types in which a `Cancelled` of ours travels?
@@ -224,6 +255,12 @@ impl Failure for Box<dyn Error + Send + Sync> {
     fn merge(all: Failures<Self>) -> Self {
         Box::new(all)
     }
+    fn as_group(&self) -> Option<&Failures<Self>> {
+        self.downcast_ref()
+    }
+    fn into_group(self) -> Result<Failures<Self>, Self> {
+        self.downcast().map(|all| *all)
+    }
 }
 
 #[cfg(feature = "anyhow")]
@@ -238,6 +275,14 @@ impl Failure for anyhow::Error {
     }
     fn merge(all: Failures<Self>) -> Self {
         anyhow::Error::new(all)
+    }
+    // Of the error itself, where `downcast` sees through contexts. What was said of a group as a whole is true of none of
+    // its parts, and would be lost with it: a group in a context is one error.
+    fn as_group(&self) -> Option<&Failures<Self>> {
+        (**self).downcast_ref()
+    }
+    fn into_group(self) -> Result<Failures<Self>, Self> {
+        if self.as_group().is_some() { self.downcast() } else { Err(self) }
     }
 }
 

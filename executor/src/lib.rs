@@ -78,7 +78,7 @@ pub use combine::{both, either, gather, race};
 pub use deadlock::{ExpectedWake, expect_wake, forbid_deadlock};
 pub use dump::{dump, name_task};
 pub use entry::{Nudge, RunFinished, RunHandle};
-pub use error::{Abandoned, Cancelled, Failure, Failures, TooSlow};
+pub use error::{Abandoned, Cancelled, Failure, Failures, Leaves, TooSlow};
 pub use locals::TaskLocal;
 pub use nursery::{Closed, In, Nursery, NurseryHandle, NurseryStats, Started, TaskHandle, nursery};
 pub use run::run;

@@ -20,7 +20,7 @@ pub(crate) enum Fault {
     /// A limit ran out.
     TooSlow,
     /// Several at once.
-    Many(Vec<Fault>),
+    Many(Failures<Fault>),
 }
 
 /// Nurseries and scopes whose error is [`Fault`].
@@ -43,12 +43,18 @@ impl Failure for Fault {
         matches!(self, Fault::Cancelled(_))
     }
     fn merge(all: Failures<Self>) -> Self {
-        Fault::Many(all.into_vec())
+        Fault::Many(all)
+    }
+    fn as_group(&self) -> Option<&Failures<Self>> {
+        if let Fault::Many(all) = self { Some(all) } else { None }
+    }
+    fn into_group(self) -> Result<Failures<Self>, Self> {
+        if let Fault::Many(all) = self { Ok(all) } else { Err(self) }
     }
 }
 
 impl Fault {
-    fn shape(&self) -> String {
+    pub(crate) fn shape(&self) -> String {
         match self {
             Fault::Cancelled(_) => "Cancelled".into(),
             Fault::Named(name) => (*name).into(),
