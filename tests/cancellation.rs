@@ -17,8 +17,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use orders::in_every_order;
 use pleach_executor::testing::{run_virtual, wait_until_idle};
 use pleach_executor::{
-    CancelScope, Cancelled, Reason, ScopeHandle, check, checkpoint, move_on_after, nursery, shielded, sleep,
-    sleep_forever, stats, yield_now,
+    CancelScope, Cancelled, Reason, ScopeHandle, check, checkpoint, current_task, dump, move_on_after,
+    nursery, shielded, sleep, sleep_forever, stats, yield_now,
 };
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -257,8 +257,10 @@ fn an_ignored_cancel_in_a_loop_yields_and_is_counted() {
     run_virtual(async {
         let spins = Cell::new(0);
         let before = stats().swallowed;
+        let (child, place) = (Cell::new(None), line!() + 2);
         let r = Run::nursery(async |n| {
             n.spawn(async {
+                child.set(current_task());
                 while spins.get() < SPINS {
                     let _ = sleep(S).await;
                     spins.set(spins.get() + 1);
@@ -273,12 +275,20 @@ fn an_ignored_cancel_in_a_loop_yields_and_is_counted() {
                 assert!(seen < SPINS, "turn {turn} of the neighbour came only after {seen} spins");
             }
             assert!(spins.get() > 0, "the spinning child has had turns too");
+            let child = child.get().expect("it runs");
+            let told = format!("cancellation.rs:{place}:15: ready, has swallowed {} of its", spins.get());
+            assert!(
+                dump().lines().any(|l| l.contains(&format!("{child}, ")) && l.contains(&told)),
+                "{}",
+                dump()
+            );
             Ok(())
         })
         .await;
         assert_eq!(shape(&r), "ok");
         assert_eq!(stats().swallowed - before, SPINS);
-        assert!(stats().last_swallowed_by.is_some(), "counted, and located");
+        assert_eq!(stats().last_swallowed_by, child.get(), "counted, and located");
+        assert_eq!(stats().last_swallowed_at.map(|at| (at.file(), at.line())), Some((file!(), place)));
     });
 }
 

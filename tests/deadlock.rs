@@ -8,7 +8,7 @@ use fault::{Fault, Run, shape};
 use pleach_executor::instrument::{Instrument, install};
 use pleach_executor::net::UnixStream;
 use pleach_executor::sync::Event;
-use pleach_executor::testing::{jump, run_virtual, set_autojump, wait_until_idle};
+use pleach_executor::testing::{jump, run_seeded, run_virtual, set_autojump, wait_until_idle};
 use pleach_executor::{
     TaskTree, checkpoint, expect_wake, forbid_deadlock, move_on_after, run, sleep, sleep_forever, to_thread,
 };
@@ -150,12 +150,31 @@ fn a_worker_thread_that_is_waited_for_is_no_deadlock() {
 /// Without the word that nobody outside wakes, nothing is taken for a deadlock: a thread may come.
 #[test]
 fn without_the_word_a_run_waits_for_threads() {
-    let texts = deadlocks(async || {
+    run(async {
         for _ in 0..20 {
             woken_by_a_thread().await;
         }
     });
-    assert_eq!(texts, [None, None]);
+}
+
+/// A run under the virtual clock is a test, of which that is always said.
+#[test]
+fn a_test_that_can_never_go_on_fails_with_the_dump() {
+    async fn waits_for_ever() {
+        let _ = sleep_forever().await;
+    }
+    let of = |run: fn()| {
+        let payload = catch_unwind(run).expect_err("nobody wakes it");
+        payload.downcast_ref::<String>().expect("a message").clone()
+    };
+    for text in [of(|| run_virtual(waits_for_ever())), of(|| run_seeded(7, waits_for_ever()))] {
+        assert!(text.starts_with("deadlock: ") && text.contains("main, task "), "{text}");
+    }
+    run_virtual(async {
+        let announced = expect_wake();
+        woken_by_a_thread().await;
+        drop(announced);
+    });
 }
 
 /// The word holds for its run.
@@ -165,7 +184,7 @@ fn the_word_ends_with_its_run() {
         forbid_deadlock();
         std::mem::forget(expect_wake());
     });
-    assert_eq!(deadlocks(async || woken_by_a_thread().await), [None, None]);
+    run(woken_by_a_thread());
     let texts = deadlocks(async || {
         forbid_deadlock();
         let _ = sleep_forever().await;

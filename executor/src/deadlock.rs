@@ -9,6 +9,8 @@
 //! * **No False Alarm**: a waker is a number that any thread may hold without the executor knowing of it. So being stuck is not a
 //!   deadlock until somebody says that no other thread will wake: [`forbid_deadlock`]. Without that it is told to those who
 //!   listen, and the run waits on.
+//! * A run under the virtual clock is a test: there it is forbidden from the beginning, so that a test that can never go on fails
+//!   with the picture instead of hanging.
 //! * A thread that will wake can be announced ([`expect_wake`]): while one is, nothing is stuck.
 //! * Not seen: a hosted run, whose host has wake-ups of its own, and a task that waits for ever beside one that has a timer.
 
@@ -20,7 +22,7 @@ use std::marker::PhantomData;
 
 /// Says that tasks of this run are woken by this run alone: by one another, by timers and by descriptors. From now on until the
 /// run ends it panics out of [`run`](crate::run), with the [`dump`](crate::dump), when all of its tasks wait and nothing of that
-/// is left to wake them.
+/// is left to wake them. Under a virtual clock (`testing`) that is so from the beginning.
 ///
 /// Threads that wake nevertheless are announced by [`expect_wake`]. Descriptors that are watched count as something that wakes,
 /// whoever is at their other end.

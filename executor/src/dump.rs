@@ -155,6 +155,9 @@ impl TaskTree {
         if task.state == TaskState::Waiting {
             self.why(f, task.id)?;
         }
+        if task.swallowed > 0 {
+            write!(f, ", has swallowed {} of its cancellations", task.swallowed)?;
+        }
         f.write_char('\n')
     }
 

@@ -38,7 +38,8 @@ use std::future::Future;
 ///
 /// # Panics
 ///
-/// As [`crate::run`].
+/// As [`crate::run`]. If all tasks wait and nothing is left to wake one, with the [`dump`](crate::dump): another thread that will
+/// is announced by [`expect_wake`](crate::expect_wake).
 ///
 /// ```
 /// use pleach_executor::{now, sleep, testing::run_virtual};

@@ -5,6 +5,7 @@ use crate::clock::Instant;
 use crate::reactor::Reactor;
 use crate::task::TaskId;
 use std::cell::Cell;
+use std::panic::Location;
 
 /// Counters of this thread's executor, from its first run on.
 ///
@@ -35,8 +36,10 @@ pub struct Stats {
     pub delivered: u64,
     /// `Cancelled` values dropped outside a scope's exit. Not by itself a mistake: `join!` drops one of two.
     pub swallowed: u64,
-    /// The task that swallowed last.
+    /// The task that swallowed last. While it lives, [`dump`](crate::dump) says of each task how many it has swallowed.
     pub last_swallowed_by: Option<TaskId>,
+    /// Where that task was spawned; `None` for main.
+    pub last_swallowed_at: Option<&'static Location<'static>>,
     /// Tasks alive now: main, children, bodies of open nurseries.
     pub tasks: usize,
     /// Tasks that wait for nothing but their turn; not the one that asks. A task is among them as well if it is polled only
@@ -67,6 +70,7 @@ pub(super) struct Counters {
     pub(super) checks: Cell<u64>,
     swallowed: Cell<u64>,
     last_swallowed_by: Cell<Option<TaskId>>,
+    last_swallowed_at: Cell<Option<&'static Location<'static>>>,
     /// Is a `Cancelled` that is dropped now one that a scope has taken in?
     absorbing: Cell<bool>,
 }
@@ -88,6 +92,7 @@ impl Counters {
             checks: Cell::new(0),
             swallowed: Cell::new(0),
             last_swallowed_by: Cell::new(None),
+            last_swallowed_at: Cell::new(None),
             absorbing: Cell::new(false),
         }
     }
@@ -98,11 +103,24 @@ impl Counters {
             [&self.polls, &self.turns, &self.timers_fired, &self.delivered, &self.checks, &self.swallowed];
         waits.into_iter().chain(counts).for_each(|c| c.set(0));
         self.last_swallowed_by.set(None);
+        self.last_swallowed_at.set(None);
         self.absorbing.set(false);
     }
 }
 
 impl Runtime {
+    #[cold]
+    fn note_swallowed(&self) {
+        let task = self.task();
+        // Borrowed only if the table itself drops a value of a user, which it does not.
+        let at = match (task, self.sched.try_borrow_mut()) {
+            (Some(task), Ok(mut sched)) => sched.swallow(task),
+            _ => None,
+        };
+        self.counters.last_swallowed_by.set(task);
+        self.counters.last_swallowed_at.set(at);
+    }
+
     pub(crate) fn count_poll(&self) {
         bump(&self.counters.polls);
     }
@@ -162,6 +180,7 @@ pub fn stats() -> Stats {
             delivered: rt.counters.delivered.get(),
             swallowed: rt.counters.swallowed.get(),
             last_swallowed_by: rt.counters.last_swallowed_by.get(),
+            last_swallowed_at: rt.counters.last_swallowed_at.get(),
         }
     })
 }
@@ -181,7 +200,7 @@ pub(crate) fn note_swallowed() {
     let _ = try_with(|rt| {
         if !rt.counters.absorbing.get() {
             bump(&rt.counters.swallowed);
-            rt.counters.last_swallowed_by.set(rt.task());
+            rt.note_swallowed();
         }
     });
 }

@@ -81,6 +81,8 @@ pub struct TaskInfo {
     pub state: TaskState,
     /// Where it was spawned; `None` for main.
     pub spawned_at: Option<&'static Location<'static>>,
+    /// How many `Cancelled` values it has dropped instead of passing them on: see [`Stats::swallowed`](crate::Stats).
+    pub swallowed: u64,
 }
 
 /// An open nursery.

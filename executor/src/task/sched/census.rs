@@ -22,7 +22,8 @@ impl Sched {
                 true => TaskState::Ready,
                 false => TaskState::Waiting,
             };
-            TaskInfo { id, owner: self.owner(index, n), state, spawned_at: n.at }
+            let swallowed = self.swallowed(index);
+            TaskInfo { id, owner: self.owner(index, n), state, spawned_at: n.at, swallowed }
         });
         live.collect()
     }

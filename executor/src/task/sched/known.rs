@@ -1,4 +1,5 @@
-//! What is known of single tasks beside their nodes: what happens to them, while somebody looks; names; who started them.
+//! What is known of single tasks beside their nodes: what happens to them, while somebody looks; names; who started them; the
+//! cancellations they have swallowed.
 //!
 //! ```text
 //!   spawned, scheduled, forget ─ is anything kept? ─no─► nothing          take_log ─► what has happened since
@@ -9,7 +10,7 @@
 
 use super::Sched;
 use crate::task::TaskId;
-use crate::task::nodes::Kind;
+use crate::task::nodes::{Kind, Place};
 use crate::task::word::Word;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -30,6 +31,8 @@ pub(super) struct Known {
     log: Vec<Happened>,
     /// Names of those that have one, by index.
     names: BTreeMap<u32, Rc<str>>,
+    /// How many cancellations tasks have swallowed, by index.
+    swallowed: BTreeMap<u32, u64>,
     /// Children that have not said yet that they are ready, by index, and who started them.
     starters: BTreeMap<u32, Option<TaskId>>,
 }
@@ -41,6 +44,7 @@ impl Known {
             any: false,
             log: Vec::new(),
             names: BTreeMap::new(),
+            swallowed: BTreeMap::new(),
             starters: BTreeMap::new(),
         }
     }
@@ -113,7 +117,9 @@ impl Sched {
         let known = &mut self.known;
         let _ = known.starters.remove(&index);
         let _ = known.names.remove(&index);
-        known.any = known.watched || !known.starters.is_empty() || !known.names.is_empty();
+        let _ = known.swallowed.remove(&index);
+        let kept = [known.starters.is_empty(), known.names.is_empty(), known.swallowed.is_empty()];
+        known.any = known.watched || kept.contains(&false);
     }
 
     /// A child is its starter's until it is ready.
@@ -127,6 +133,19 @@ impl Sched {
         if self.node(word).is_some() {
             let _ = self.known.starters.remove(&word.index());
         }
+    }
+
+    /// A task has dropped a cancellation. Where it was spawned, if it was.
+    pub(crate) fn swallow(&mut self, task: TaskId) -> Option<Place> {
+        let at = self.node(task.0)?.at;
+        *self.known.swallowed.entry(task.0.index()).or_default() += 1;
+        self.known.any = true;
+        at
+    }
+
+    /// How many cancellations the task at `index` has dropped.
+    pub(super) fn swallowed(&self, index: u32) -> u64 {
+        self.known.swallowed.get(&index).copied().unwrap_or(0)
     }
 
     /// Gives a task a name.
