@@ -1,7 +1,8 @@
 //! What comes back from an actor that is a closure, and what it finds when it wakes up. (`levels.rs`: what holds on every
 //! backend.)
 
-use pleach::{Error, ErrorKind, TaskLocal, actors, inventory, run, sleep_forever};
+use pleach::{Actor, Error, ErrorKind, TaskLocal, actors, inventory, run, sleep_forever};
+use pleach_executor::low_level;
 use pleach_executor::net::UnixStream;
 use std::io::Write;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ pleach::test_main!(
     a_panic_is_reported_and_runs_no_guard_of_the_parent,
     a_handle_in_a_forked_child_is_stale,
     a_task_local_value_stays_in_its_process,
+    a_value_of_the_run_takes_nobodys_name_away,
     a_granted_socket_works_in_the_child_and_is_closed_in_the_parent,
     the_inventory_at_the_start_is_what_was_declared,
 );
@@ -82,6 +84,18 @@ fn a_task_local_value_stays_in_its_process() {
         }),
     ));
     assert_eq!(r.unwrap(), None);
+}
+
+/// The layer of actors and the code of an actor each keep something in the run.
+fn a_value_of_the_run_takes_nobodys_name_away() {
+    let r: Result<String, Error> = run(actors(async |an| {
+        let named = an.fork("named", (), async |_, ()| {
+            drop(low_level::set_local(Rc::new("not an actor")));
+            Ok(Actor::current().id().path().to_owned())
+        });
+        named.result().await
+    }));
+    assert_eq!(r.unwrap(), "root/named");
 }
 
 fn a_granted_socket_works_in_the_child_and_is_closed_in_the_parent() {

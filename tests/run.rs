@@ -90,7 +90,7 @@ fn assert_outside() {
         ("nursery", &|| drop(Run::nursery(async |_| Ok(())).now_or_never())),
         ("between_polls", &|| low_level::between_polls(|| ())),
         ("spawn_system", &|| low_level::spawn_system(async {})),
-        ("set_local", &|| low_level::set_local(Rc::new(1))),
+        ("set_local", &|| drop(low_level::set_local(Rc::new(1)))),
     ];
     for (what, misuse) in misuses {
         let text = refusal(misuse);

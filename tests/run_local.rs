@@ -16,7 +16,7 @@ mod orders;
 use by_hand::message;
 use fault::{Run, shape};
 use orders::in_every_order;
-use pleach_executor::low_level::{between_polls, local, set_local};
+use pleach_executor::low_level::{between_polls, local, set_local, take_local};
 use pleach_executor::testing::{run_virtual, wait_until_idle};
 use std::panic::catch_unwind;
 use std::rc::Rc;
@@ -47,6 +47,39 @@ fn a_value_of_the_run_is_dropped_with_the_run_or_when_it_is_replaced() {
         assert_eq!((Rc::strong_count(&first), Rc::strong_count(&second)), (1, 2));
     });
     assert_eq!(Rc::strong_count(&second), 1);
+}
+
+/// Each type has a place of its own, so layers do not take each other's values away.
+#[test]
+fn values_of_other_types_stay_where_they_are() {
+    run_virtual(async {
+        assert!(set_local(Rc::new(1_u8)).is_none());
+        assert!(set_local(Rc::new(2_u16)).is_none());
+        assert_eq!((set_local(Rc::new(3_u8)).as_deref(), local::<u16>().as_deref()), (Some(&1), Some(&2)));
+        assert_eq!(take_local::<u8>().as_deref(), Some(&3));
+        assert_eq!((take_local::<u8>(), local::<u16>().as_deref()), (None, Some(&2)));
+    });
+}
+
+/// A panic of one that goes is the run's, and the others go all the same.
+#[test]
+fn all_values_go_with_the_run_although_one_of_them_panics() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("a value of the run");
+        }
+    }
+    let (first, last) = (Rc::new(1_u8), Rc::new(2_u16));
+    let ended = catch_unwind(std::panic::AssertUnwindSafe(|| {
+        run_virtual(async {
+            set_local(Rc::clone(&first));
+            set_local(Rc::new(Panics));
+            set_local(Rc::clone(&last));
+        });
+    }));
+    assert_eq!(message(ended.expect_err("it panics")), "a value of the run");
+    assert_eq!((Rc::strong_count(&first), Rc::strong_count(&last)), (1, 1));
 }
 
 /// The value that is set just now.

@@ -11,9 +11,11 @@ use crate::error::Cancelled;
 use crate::runtime;
 use crate::signals::{Signal, dispositions};
 use crate::threads::{self, BusyThreads};
+use std::any::TypeId;
 use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
+use std::rc::Rc;
 
 /// Runs `job` on this thread's loop at top level: no task is being polled, and nothing of the runtime is borrowed.
 ///
@@ -91,24 +93,49 @@ pub fn absorb(c: Cancelled) {
     c.absorb();
 }
 
-/// Puts a value of an upper layer into this thread's run, in place of the one before; it goes when the run ends.
+/// Puts a value into this thread's run, in place of the one of that type, which comes back. The values of a run go when it ends.
 ///
-/// For the one thing an upper layer needs to find without being handed it: which actor this process is.
+/// There is one place for each type: a layer that keeps a type of its own cannot be disturbed by another. It is for what has to
+/// be found without being handed on, such as which actor this process is; what belongs to a task is a
+/// [`TaskLocal`](crate::TaskLocal).
 ///
 /// # Panics
 ///
 /// Outside a run.
+///
+/// # References
+///
+/// trio's `RunVar`; without a default, which is the caller's own ([`local`]), and without tokens: the value before is what comes
+/// back.
+///
+/// ```
+/// use pleach_executor::{low_level::{local, set_local}, run};
+/// use std::rc::Rc;
+/// struct Settings { retries: u32 }
+/// run(async {
+///     assert!(set_local(Rc::new(Settings { retries: 3 })).is_none());
+///     set_local(Rc::new("somebody else's"));
+///     assert_eq!(local::<Settings>().map_or(0, |settings| settings.retries), 3);
+/// });
+/// assert!(local::<Settings>().is_none());
+/// ```
 #[track_caller]
-pub fn set_local(value: std::rc::Rc<dyn std::any::Any>) {
+pub fn set_local<T: 'static>(value: Rc<T>) -> Option<Rc<T>> {
     let _inside = runtime::run_key();
-    let before = runtime::with(|rt| rt.local.replace(Some(value)));
-    drop(before);
+    let before = runtime::with(|rt| rt.local.borrow_mut().insert(TypeId::of::<T>(), value));
+    before.and_then(|value| value.downcast().ok())
 }
 
 /// The value of [`set_local`]; `None` outside a run, or if none of type `T` was put there in this run.
 #[must_use]
-pub fn local<T: 'static>() -> Option<std::rc::Rc<T>> {
-    let value = runtime::with(|rt| rt.local.borrow().clone())?;
+pub fn local<T: 'static>() -> Option<Rc<T>> {
+    let value = runtime::with(|rt| rt.local.borrow().get(&TypeId::of::<T>()).cloned())?;
+    value.downcast().ok()
+}
+
+/// Takes the value of [`set_local`] out of the run.
+pub fn take_local<T: 'static>() -> Option<Rc<T>> {
+    let value = runtime::with(|rt| rt.local.borrow_mut().remove(&TypeId::of::<T>()))?;
     value.downcast().ok()
 }
 

@@ -60,9 +60,9 @@ use crate::threads::Crew;
 use idle::Idlers;
 use instruments::Instruments;
 use stats::Counters;
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -144,8 +144,8 @@ pub(crate) struct Runtime {
     pub(crate) orphan_failures: Cell<isize>,
     pub(crate) system_panic: RefCell<Option<Payload>>,
     pub(crate) shutting_down: Cell<bool>,
-    /// What an upper layer keeps for the time of the run.
-    pub(crate) local: RefCell<Option<Rc<dyn Any>>>,
+    /// What upper layers keep for the time of the run, each its own type.
+    pub(crate) local: RefCell<BTreeMap<TypeId, Rc<dyn Any>>>,
     /// Does the run end when it is stuck, and does anything outside promise to wake it?
     pub(crate) deadlock_forbidden: Cell<bool>,
     pub(crate) expected_wakes: Cell<usize>,
@@ -189,7 +189,7 @@ impl Runtime {
             orphan_failures: Cell::new(0),
             system_panic: RefCell::new(None),
             shutting_down: Cell::new(false),
-            local: RefCell::new(None),
+            local: RefCell::new(BTreeMap::new()),
             deadlock_forbidden: Cell::new(false),
             expected_wakes: Cell::new(0),
             counters: Counters::new(),
@@ -240,7 +240,9 @@ impl Runtime {
         self.seed.set(0);
         self.shutting_down.set(false);
         self.active.set(false);
-        steps.step(|| drop(self.local.take()));
+        for (_, value) in self.local.take() {
+            steps.step(|| drop(value));
+        }
         // The descriptors of a run end with it. A stale wake finds its executor's number gone, or a stranger's.
         drop(self.reactor.take());
         // Threads that are at work now were abandoned, and end by themselves.
@@ -367,7 +369,7 @@ impl Runtime {
         std::mem::forget(self.idle.replace(Idlers::new()));
         std::mem::forget(self.woken.replace(Vec::new()));
         std::mem::forget(self.system_panic.replace(None));
-        std::mem::forget(self.local.replace(None));
+        std::mem::forget(self.local.take());
         std::mem::forget(self.locals.replace(None));
         self.active.set(false);
         self.scope.set(ScopeId::NONE);

@@ -87,7 +87,7 @@ impl Here {
     }
 
     pub(crate) fn install(self: &Rc<Self>) {
-        low_level::set_local(Rc::clone(self) as Rc<dyn std::any::Any>);
+        drop(low_level::set_local(Rc::clone(self)));
     }
 
     pub(crate) fn count(&self, f: impl FnOnce(&mut Ledger)) {
