@@ -24,6 +24,10 @@ use std::panic::Location;
 ///
 /// Whatever `body` fails with.
 ///
+/// # Panics
+///
+/// Outside a run.
+///
 /// ```
 /// use pleach_executor::{Cancelled, move_on_at, now, run, sleep_forever};
 /// use std::time::Duration;
@@ -54,6 +58,20 @@ pub fn move_on_at<T, E: Failure>(
 /// # Errors
 ///
 /// [`TooSlow`] iff the scope absorbed a cancellation, whatever its cause; any error of `body` wins over it.
+///
+/// # Panics
+///
+/// Outside a run.
+///
+/// ```
+/// use pleach_executor::{checkpoint, fail_at, now, run};
+/// use std::io::{Error, ErrorKind};
+/// let r: Result<(), Error> = run(async {
+///     let long_ago = now();
+///     fail_at(long_ago, async |_| { checkpoint().await?; Ok(()) }).await
+/// });
+/// assert_eq!(r.unwrap_err().kind(), ErrorKind::TimedOut);
+/// ```
 #[track_caller]
 pub fn fail_at<T, E: Failure + From<TooSlow>>(
     at: Instant,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   CancelScope::new() ─► .shield() .timeout(d) ─► .run(async |scope| …) ─► Ok(Some(v)) │ Ok(None): absorbed │ Err(e)
-//!                 └─ .handle() ─► ScopeHandle: cancel it from a sibling task
+//!                 └─ .handle() ─► ScopeHandle (handle.rs): cancel it from a sibling task
 //! ```
 //!
 //! Rules:
@@ -12,12 +12,11 @@
 //! * A relative limit counts from the first poll inside.
 
 use super::tree::Limit;
-use super::{CancelCause, Reason, ScopeId};
+use super::{CancelCause, Reason, ScopeHandle};
 use crate::clock::Instant;
 use crate::error::{self, Failure, TooSlow};
-use crate::runtime::{self, RunKey};
+use crate::runtime;
 use std::future::{Future, poll_fn};
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
@@ -46,15 +45,6 @@ pub struct CancelScope {
     pub(super) handle: ScopeHandle,
 }
 
-/// A way to a [`CancelScope`] from elsewhere on its thread. Once the scope is over it does nothing.
-#[derive(Clone)]
-pub struct ScopeHandle {
-    pub(super) id: ScopeId,
-    pub(super) run: RunKey,
-    /// An index into this thread's tree.
-    _local: PhantomData<*const ()>,
-}
-
 impl Default for CancelScope {
     fn default() -> Self {
         Self::new()
@@ -76,11 +66,16 @@ impl CancelScope {
     #[track_caller]
     pub(super) fn opened_at(at: &'static Location<'static>) -> Self {
         let run = runtime::run_key();
-        let handle = ScopeHandle { id: runtime::new_scope_at(at), run, _local: PhantomData };
+        let handle = ScopeHandle::made(runtime::new_scope_at(at), run);
         CancelScope { handle }
     }
 
     /// Bars cancellation from outside: an outer request or deadline is not seen within.
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
+    #[track_caller]
     pub fn shield(self) -> Self {
         self.set_shield(true);
         self
@@ -125,16 +120,31 @@ impl CancelScope {
     /// Cancels everything inside, now and from now on. Idempotent, irreversible; the first reason stays.
     ///
     /// Before the scope is entered: the first checkpoint inside fails.
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
+    #[track_caller]
     pub fn cancel(&self) {
         self.handle.cancel();
     }
 
     /// The same with a cause of an upper layer as the reason.
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
+    #[track_caller]
     pub fn cancel_because(&self, cause: Arc<dyn CancelCause>) {
         self.handle.cancel_because(cause);
     }
 
     /// Raises or lowers the shield. Lowering it under a cancelled scope cancels what waits inside, at once.
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
+    #[track_caller]
     pub fn set_shield(&self, on: bool) {
         self.handle.set_shield(on);
     }
@@ -151,6 +161,10 @@ impl CancelScope {
 
     /// The deadline that was set, or that a timeout turned into at the entry; also after it has passed. `None` before
     /// the entry of a scope with a timeout.
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
     #[must_use]
     #[track_caller]
     pub fn deadline_at(&self) -> Option<Instant> {
@@ -158,13 +172,23 @@ impl CancelScope {
     }
 
     /// Was this scope itself cancelled: by request, or by its deadline?
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
     #[must_use]
+    #[track_caller]
     pub fn cancel_called(&self) -> bool {
         self.handle.cancel_called()
     }
 
     /// Why code inside is cancelled now, by this scope or through it; `None` if it is not.
+    ///
+    /// # Panics
+    ///
+    /// If the scope belongs to another run.
     #[must_use]
+    #[track_caller]
     pub fn reason(&self) -> Option<Reason> {
         self.handle.reason()
     }
@@ -222,91 +246,6 @@ impl Drop for CancelScope {
     }
 }
 
-impl ScopeHandle {
-    /// The handle of a scope that somebody else owns.
-    pub(crate) fn of(id: ScopeId) -> Self {
-        ScopeHandle { id, run: runtime::run_key(), _local: PhantomData }
-    }
-
-    /// Its place in the tree of the active run.
-    #[track_caller]
-    pub(super) fn id_here(&self) -> ScopeId {
-        runtime::require_run(self.run, "cancel scope");
-        self.id
-    }
-
-    /// Which scope this is, as an [`Instrument`](crate::instrument::Instrument) is told.
-    #[must_use]
-    pub fn id(&self) -> ScopeId {
-        self.id
-    }
-
-    /// See [`CancelScope::cancel`].
-    #[track_caller]
-    pub fn cancel(&self) {
-        runtime::require_run(self.run, "cancel scope");
-        let by = runtime::with(runtime::Runtime::task);
-        runtime::cancel(self.id, Reason::Requested { by });
-    }
-
-    /// See [`CancelScope::cancel_because`].
-    #[track_caller]
-    pub fn cancel_because(&self, cause: Arc<dyn CancelCause>) {
-        runtime::require_run(self.run, "cancel scope");
-        runtime::cancel(self.id, Reason::External(cause));
-    }
-
-    /// See [`CancelScope::set_shield`].
-    #[track_caller]
-    pub fn set_shield(&self, on: bool) {
-        runtime::require_run(self.run, "cancel scope");
-        runtime::set_shield(self.id, on);
-    }
-
-    /// See [`CancelScope::set_deadline`].
-    ///
-    /// # Panics
-    ///
-    /// As [`CancelScope::set_deadline`].
-    #[track_caller]
-    pub fn set_deadline(&self, at: Option<Instant>) {
-        runtime::require_run(self.run, "cancel scope");
-        let limit = runtime::with(|rt| rt.scopes.borrow().limit(self.id));
-        assert!(
-            at.is_none() || !matches!(limit, Limit::After(_)),
-            "this scope has a timeout already: give it a timeout or a deadline, not both"
-        );
-        runtime::set_deadline(self.id, at);
-    }
-
-    /// See [`CancelScope::deadline_at`].
-    #[must_use]
-    #[track_caller]
-    pub fn deadline_at(&self) -> Option<Instant> {
-        runtime::require_run(self.run, "cancel scope");
-        match runtime::with(|rt| rt.scopes.borrow().limit(self.id)) {
-            Limit::At(at) => Some(at),
-            Limit::Nothing | Limit::After(_) => None,
-        }
-    }
-
-    /// See [`CancelScope::cancel_called`].
-    #[must_use]
-    #[track_caller]
-    pub fn cancel_called(&self) -> bool {
-        runtime::require_run(self.run, "cancel scope");
-        runtime::with(|rt| rt.scopes.borrow().own(self.id).is_some())
-    }
-
-    /// See [`CancelScope::reason`].
-    #[must_use]
-    #[track_caller]
-    pub fn reason(&self) -> Option<Reason> {
-        runtime::require_run(self.run, "cancel scope");
-        runtime::effective(self.id)
-    }
-}
-
 /// Runs `body` for at most `d`: `Ok(None)` if the time ran out (or the scope was cancelled otherwise).
 ///
 /// # Cancellation
@@ -316,6 +255,10 @@ impl ScopeHandle {
 /// # Errors
 ///
 /// Whatever `body` fails with.
+///
+/// # Panics
+///
+/// Outside a run.
 ///
 /// ```
 /// use pleach_executor::{Cancelled, move_on_after, run, sleep};
@@ -343,6 +286,22 @@ pub fn move_on_after<T, E: Failure>(
 /// # Errors
 ///
 /// [`TooSlow`] iff the scope absorbed a cancellation, whatever its cause; any error of `body` wins over it.
+///
+/// # Panics
+///
+/// Outside a run.
+///
+/// ```
+/// use pleach_executor::{fail_after, run, sleep, sleep_forever};
+/// use std::io::{Error, ErrorKind};
+/// use std::time::Duration;
+/// const MS: Duration = Duration::from_millis(1);
+/// let r: Result<u8, Error> = run(async {
+///     let first: u8 = fail_after(3600 * MS, async |_| { sleep(MS).await?; Ok::<_, Error>(1) }).await?;
+///     fail_after(MS, async |_| { sleep_forever().await?; Ok(first + 1) }).await
+/// });
+/// assert_eq!(r.unwrap_err().kind(), ErrorKind::TimedOut);
+/// ```
 #[track_caller]
 pub fn fail_after<T, E: Failure + From<TooSlow>>(
     d: Duration,
@@ -367,6 +326,25 @@ pub fn fail_after<T, E: Failure + From<TooSlow>>(
 /// # Errors
 ///
 /// Whatever `body` fails with. If `body` cancels its own scope, the `Cancelled` comes out.
+///
+/// # Panics
+///
+/// Outside a run.
+///
+/// ```
+/// use pleach_executor::{CancelScope, Cancelled, checkpoint, run, shielded};
+/// let tidied = std::cell::Cell::new(false);
+/// let r: Result<Option<()>, Cancelled> = run(async {
+///     let body = async |scope: &CancelScope| {
+///         scope.cancel();
+///         let worked = checkpoint().await;
+///         shielded(async |_| { checkpoint().await?; tidied.set(true); Ok::<_, Cancelled>(()) }).await?;
+///         worked
+///     };
+///     CancelScope::new().run(body).await
+/// });
+/// assert!(matches!(r, Ok(None)) && tidied.get());
+/// ```
 #[track_caller]
 pub fn shielded<T, E: Failure>(
     body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,

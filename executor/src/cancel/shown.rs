@@ -4,7 +4,7 @@
 //!   ScopeHandle { id: scope 2.0, state: Active, deadline: in 10.00s, cancelled: None }
 //! ```
 
-use super::scope::ScopeHandle;
+use super::handle::ScopeHandle;
 use super::tree::{Limit, Tree};
 use super::{CancelScope, ScopeId};
 use crate::clock::Instant;

@@ -208,6 +208,7 @@ impl<E: Failure + 'static> NurseryHandle<E> {
     /// # Panics
     ///
     /// If the nursery belongs to another run.
+    #[track_caller]
     pub fn cancel(&self) {
         if let Some(core) = self.core() {
             runtime::require_run(core.run, "nursery handle");

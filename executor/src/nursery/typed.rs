@@ -41,6 +41,10 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`nursery`].
+    ///
+    /// # Panics
+    ///
+    /// As [`nursery`].
     #[track_caller]
     pub fn nursery<'env, T>(
         body: impl for<'s> AsyncFnOnce(&'s Nursery<'s, 'env, E>) -> Result<T, E>,
@@ -57,6 +61,10 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::move_on_after`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
     #[track_caller]
     pub fn move_on_after<T>(
         d: Duration,
@@ -74,6 +82,10 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::fail_after`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
     #[track_caller]
     pub fn fail_after<T>(
         d: Duration,
@@ -94,6 +106,10 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::move_on_at`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
     #[track_caller]
     pub fn move_on_at<T>(
         at: Instant,
@@ -111,6 +127,10 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::fail_at`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
     #[track_caller]
     pub fn fail_at<T>(
         at: Instant,
@@ -131,6 +151,10 @@ impl<E: Failure + 'static> In<E> {
     /// # Errors
     ///
     /// As [`crate::shielded`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a run.
     #[track_caller]
     pub fn shielded<T>(
         body: impl AsyncFnOnce(&CancelScope) -> Result<T, E>,
