@@ -89,8 +89,8 @@ fn assert_outside() {
         ("CancelScope::new", &|| drop(CancelScope::new())),
         ("nursery", &|| drop(Run::nursery(async |_| Ok(())).now_or_never())),
         ("between_polls", &|| low_level::between_polls(|| ())),
-        ("spawn_system", &|| low_level::spawn_system(async {})),
         ("set_local", &|| drop(low_level::set_local(Rc::new(1)))),
+        ("spawn_system", &|| _ = low_level::spawn_system(async {})),
     ];
     for (what, misuse) in misuses {
         let text = refusal(misuse);

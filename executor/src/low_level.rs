@@ -10,6 +10,7 @@
 use crate::error::Cancelled;
 use crate::runtime;
 use crate::signals::{Signal, dispositions};
+use crate::task::TaskId;
 use crate::threads::{self, BusyThreads};
 use std::any::TypeId;
 use std::future::Future;
@@ -24,6 +25,22 @@ use std::rc::Rc;
 /// # Panics
 ///
 /// Outside a run.
+///
+/// ```
+/// use pleach_executor::{checkpoint, current_task, low_level::between_polls, run};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// let done = Rc::new(Cell::new(false));
+/// let does = Rc::clone(&done);
+/// run(async {
+///     between_polls(move || {
+///         assert!(current_task().is_none());
+///         does.set(true);
+///     });
+///     assert!(!done.get(), "main is being polled");
+///     while !done.get() { checkpoint().await.unwrap(); }
+/// });
+/// ```
 #[track_caller]
 pub fn between_polls(job: impl FnOnce() + 'static) {
     let _inside = runtime::run_key();
@@ -34,15 +51,34 @@ pub fn between_polls(job: impl FnOnce() + 'static) {
 }
 
 /// Starts a task that belongs to the run and not to a nursery. When main has ended it is cancelled with the reason
-/// `Shutdown`, and [`crate::run`] returns only after it has ended.
+/// `Shutdown`, and [`crate::run`] returns only after it has ended. Says which task it is.
 ///
 /// For clean-up that must happen although its owner was dropped. A panic in it cancels main, and comes out of `run`.
 ///
 /// # Panics
 ///
 /// Outside a run.
+///
+/// Source: trio's `spawn_system_task`.
+///
+/// ```
+/// use pleach_executor::{Owner, Reason, low_level::spawn_system, run, sleep_forever, task_tree};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// let ended = Rc::new(Cell::new(false));
+/// let ends = Rc::clone(&ended);
+/// run(async {
+///     let task = spawn_system(async move {
+///         let Err(c) = sleep_forever().await;
+///         assert!(matches!(c.reason(), Reason::Shutdown));
+///         ends.set(true);
+///     });
+///     assert_eq!(task_tree().task(task).map(|t| t.owner), Some(Owner::Nobody));
+/// });
+/// assert!(ended.get(), "main had ended before");
+/// ```
 #[track_caller]
-pub fn spawn_system(fut: impl Future<Output = ()> + 'static) {
+pub fn spawn_system(fut: impl Future<Output = ()> + 'static) -> TaskId {
     let _inside = runtime::run_key();
     let root = runtime::with(runtime::Runtime::root);
     runtime::spawn_system(
@@ -57,7 +93,7 @@ pub fn spawn_system(fut: impl Future<Output = ()> + 'static) {
             })
             .await;
         }),
-    );
+    )
 }
 
 /// How many forks lie between this process and the one that was exec'd.

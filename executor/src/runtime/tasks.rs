@@ -275,8 +275,8 @@ pub(crate) trait Group {
 }
 
 /// Starts a task of the run's own.
-pub(crate) fn spawn_system(at: &'static Location<'static>, task: Boxed<()>) {
-    let host = with(|rt| {
+pub(crate) fn spawn_system(at: &'static Location<'static>, task: Boxed<()>) -> TaskId {
+    let (id, host) = with(|rt| {
         let mut sched = rt.sched.borrow_mut();
         // While `task` is a value of a user still, dropped outside of this borrow.
         sched.require_room();
@@ -285,6 +285,7 @@ pub(crate) fn spawn_system(at: &'static Location<'static>, task: Boxed<()>) {
     if let Some(host) = host {
         host.wake();
     }
+    id
 }
 
 // ---- nodes and hubs, for nurseries

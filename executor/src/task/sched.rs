@@ -241,10 +241,10 @@ impl Sched {
     /// A task of the run's own, ready. There is room. A waker comes back as from
     /// [`insert_static`](Sched::insert_static).
     #[must_use = "a host has to be woken"]
-    pub(crate) fn insert_system(&mut self, at: Place, task: Boxed<()>) -> Option<Waker> {
+    pub(crate) fn insert_system(&mut self, at: Place, task: Boxed<()>) -> (TaskId, Option<Waker>) {
         let index = self.nodes.insert_ready(Kind::System, NO_HUB, at, &mut { NIL }, None);
         let _none = self.system.insert(index, task);
-        self.insert_flat(index)
+        (TaskId(self.word(index)), self.insert_flat(index))
     }
 
     fn insert_flat(&mut self, index: u32) -> Option<Waker> {
