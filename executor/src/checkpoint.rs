@@ -150,6 +150,20 @@ pub fn check() -> Result<(), Cancelled> {
 /// # Errors
 ///
 /// [`Cancelled`] if the scope is cancelled after the yield.
+///
+/// ```
+/// use pleach_executor::{Cancelled, checkpoint, run};
+///
+/// async fn sum_of_squares(numbers: &[u64]) -> Result<u64, Cancelled> {
+///     let mut sum = 0;
+///     for some in numbers.chunks(1000) {
+///         sum += some.iter().map(|n| n * n).sum::<u64>();
+///         checkpoint().await?;    // others have their turn, and a limit around this is seen
+///     }
+///     Ok(sum)
+/// }
+/// assert_eq!(run(sum_of_squares(&[1, 2, 3])).unwrap(), 14);
+/// ```
 pub async fn checkpoint() -> Result<(), Cancelled> {
     yield_now().await;
     runtime::report()
@@ -160,6 +174,24 @@ pub async fn checkpoint() -> Result<(), Cancelled> {
 /// # Cancellation
 ///
 /// Never a checkpoint (trio's `cancel_shielded_checkpoint`).
+///
+/// ```
+/// use pleach_executor::{Cancelled, nursery, run, yield_now};
+/// use std::cell::RefCell;
+/// let turns = RefCell::new(Vec::new());
+/// let r: Result<(), Cancelled> = run(nursery(async |n| {
+///     for name in ["a", "b"] {
+///         let turns = &turns;
+///         n.spawn(async move {
+///             for _ in 0..2 { turns.borrow_mut().push(name); yield_now().await; }
+///             Ok(())
+///         });
+///     }
+///     Ok(())
+/// }));
+/// r.unwrap();
+/// assert_eq!(turns.take(), ["a", "b", "a", "b"]);
+/// ```
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

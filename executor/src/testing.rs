@@ -61,6 +61,26 @@ pub fn run_virtual<F: Future>(main: F) -> F::Output {
 /// # Panics
 ///
 /// As [`crate::run`]; if `seed` is zero.
+///
+/// ```
+/// use pleach_executor::{Cancelled, In, testing::run_seeded};
+/// use std::cell::RefCell;
+///
+/// fn order_by(seed: u64) -> Vec<u32> {
+///     let order = RefCell::new(Vec::new());
+///     let r = run_seeded(seed, In::<Cancelled>::nursery(async |n| {
+///         for child in 0..9 {
+///             let order = &order;
+///             n.spawn(async move { order.borrow_mut().push(child); Ok(()) });
+///         }
+///         Ok(())
+///     }));
+///     r.unwrap();
+///     order.into_inner()
+/// }
+/// assert_eq!(order_by(7), order_by(7));
+/// assert!((1..9).any(|seed| order_by(seed) != order_by(7)), "another seed, another order");
+/// ```
 #[track_caller]
 pub fn run_seeded<F: Future>(seed: u64, main: F) -> F::Output {
     assert!(seed != 0, "the seed must not be zero");

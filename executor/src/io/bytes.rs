@@ -12,6 +12,32 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 /// Something that bytes are read from.
+///
+/// What is made on top of another reader has its checkpoints from that one:
+///
+/// ```
+/// use pleach_executor::{io::{ReadBytes, WriteBytes, pipe}, run};
+///
+/// /// Reads in capitals.
+/// struct Loud<R>(R);
+///
+/// impl<R: ReadBytes> ReadBytes for Loud<R> {
+///     async fn read(&self, bytes: &mut [u8]) -> std::io::Result<usize> {
+///         let n = self.0.read(bytes).await?;
+///         bytes[..n].make_ascii_uppercase();
+///         Ok(n)
+///     }
+/// }
+///
+/// run(async {
+///     let (reader, writer) = pipe()?;
+///     writer.write_all(b"hear, hear").await?;
+///     let mut heard = [0; 10];
+///     Loud(&reader).read_exact(&mut heard).await?;
+///     assert_eq!(&heard, b"HEAR, HEAR");
+///     Ok::<_, std::io::Error>(())
+/// }).unwrap();
+/// ```
 #[expect(async_fn_in_trait, reason = "futures of this crate belong to one thread")]
 pub trait ReadBytes {
     /// Reads what is there, at least one byte; 0 is the end, or there was no room.
@@ -67,6 +93,33 @@ pub trait ReadBytes {
 }
 
 /// Something that bytes are written to.
+///
+/// ```
+/// use pleach_executor::{io::{WriteBytes, pipe}, run};
+/// use std::{cell::Cell, io};
+///
+/// /// Knows how much it has written.
+/// struct Counted<W> { to: W, written: Cell<u64> }
+///
+/// impl<W: WriteBytes> WriteBytes for Counted<W> {
+///     async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+///         let n = self.to.write(bytes).await?;
+///         self.written.set(self.written.get() + n as u64);
+///         Ok(n)
+///     }
+///     fn send_eof(&self) -> io::Result<()> {
+///         self.to.send_eof()
+///     }
+/// }
+///
+/// run(async {
+///     let (_reader, writer) = pipe()?;
+///     let counted = Counted { to: &writer, written: Cell::new(0) };
+///     counted.write_all(b"twelve bytes").await?;
+///     assert_eq!(counted.written.get(), 12);
+///     Ok::<_, io::Error>(())
+/// }).unwrap();
+/// ```
 #[expect(async_fn_in_trait, reason = "futures of this crate belong to one thread")]
 pub trait WriteBytes {
     /// Writes as much as there is room for, at least one byte unless `bytes` is empty; says how much.

@@ -59,6 +59,20 @@ pub async fn wait_until_idle() -> Result<(), Cancelled> {
 /// # Errors
 ///
 /// [`Cancelled`] if the scope around the call is cancelled.
+///
+/// ```
+/// use pleach_executor::{In, now, sleep, testing::{run_virtual, wait_until_idle_for}};
+/// use std::time::Duration;
+/// const S: Duration = Duration::from_secs(1);
+/// let r = run_virtual(In::<std::io::Error>::nursery(async |n| {
+///     let start = now();
+///     n.spawn(async { for _ in 0..3 { sleep(S).await?; } Ok(()) });
+///     wait_until_idle_for(2 * S).await?;
+///     assert_eq!(now() - start, 5 * S);    // two seconds after the child's last step
+///     Ok(())
+/// }));
+/// r.unwrap();
+/// ```
 pub async fn wait_until_idle_for(cushion: Duration) -> Result<(), Cancelled> {
     let mut wait = Wait::on(Waits::Idle);
     let mut in_line = InLine(None);

@@ -42,6 +42,15 @@ pub fn run_limited<F: Future>(limit: Duration, main: F) -> F::Output {
 /// # Panics
 ///
 /// If `limit` passes first, with the [picture of the run](crate::dump). Outside a run.
+///
+/// A limit together with a seed and virtual time:
+///
+/// ```
+/// use pleach_executor::{sleep, testing::{limited, run_seeded}};
+/// use std::time::Duration;
+/// const HOUR: Duration = Duration::from_secs(3600);
+/// run_seeded(3, limited(9 * HOUR, sleep(HOUR))).unwrap();
+/// ```
 #[track_caller]
 pub fn limited<F: Future>(limit: Duration, fut: F) -> impl Future<Output = F::Output> {
     let at = Location::caller();
