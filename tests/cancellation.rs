@@ -379,6 +379,30 @@ fn a_shield_raised_in_flight_absorbs_nothing() {
     });
 }
 
+/// The other half: shielded and cancelled by then, the inner scope absorbs, and the outer one fires again.
+#[test]
+fn a_scope_that_is_cancelled_behind_a_shield_in_flight_absorbs() {
+    in_every_order(async || {
+        let outer: Result<Option<()>, Fault> = CancelScope::new()
+            .run(async |outer| {
+                let inner: Result<Option<()>, Fault> = CancelScope::new()
+                    .run(async |inner| {
+                        outer.cancel();
+                        let r = checkpoint().await;
+                        inner.set_shield(true);
+                        inner.cancel();
+                        Ok(r?)
+                    })
+                    .await;
+                assert!(matches!(inner, Ok(None)), "{}", shape(&inner));
+                checkpoint().await?;
+                unreachable!("the outer scope is cancelled still")
+            })
+            .await;
+        assert!(matches!(outer, Ok(None)));
+    });
+}
+
 /// Case 37. A cancelled scope hands an error group on unchanged.
 #[test]
 fn a_cancelled_scope_passes_a_group_through_unchanged() {

@@ -42,8 +42,21 @@ fn gathered_values_are_in_the_order_of_the_futures() {
         let r = gather([3, 1, 2].map(|i| runner(i, i, &log))).await;
         assert_eq!(r.unwrap(), [3, 1, 2]);
         assert_eq!(*log.borrow(), ["1 ended", "2 ended", "3 ended"]);
+    });
+}
+
+#[test]
+fn nobody_gathered_gives_nothing() {
+    in_every_order(async || {
         let none: [LocalBoxFuture<'_, Result<u32, Fault>>; 0] = [];
-        assert!(gather(none).await.unwrap().is_empty());
+        assert!(gather(none.into_iter()).await.unwrap().is_empty());
+        let cancelled: Result<Option<Vec<u32>>, Fault> = CancelScope::new()
+            .run(async |s| {
+                s.cancel();
+                gather([] as [LocalBoxFuture<'_, Result<u32, Fault>>; 0]).await
+            })
+            .await;
+        assert!(matches!(cancelled, Ok(Some(values)) if values.is_empty()), "nobody has noticed");
     });
 }
 

@@ -19,7 +19,7 @@ use pleach_executor::sync::Event;
 use pleach_executor::testing::{jump, wait_until_idle};
 use pleach_executor::{
     CancelScope, Instant, Reason, check, checkpoint, effective_deadline, fail_after, fail_at, move_on_after,
-    move_on_at, now, sleep, sleep_forever, stats,
+    move_on_at, now, shielded, sleep, sleep_forever, stats,
 };
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -134,6 +134,85 @@ fn the_deadline_of_a_scope_that_is_over_never_fires() {
         assert!(matches!(r, Ok(Some(()))));
         assert!(!handle.take().expect("kept").cancel_called());
         assert_eq!(stats().timers_fired, before.timers_fired);
+    });
+}
+
+/// Nobody but this code has had its turn since: asking the scope itself cancels it, and nothing else looks at the clock.
+#[test]
+fn asking_a_scope_whose_deadline_has_passed_cancels_it() {
+    in_every_order(async || {
+        let fired = stats().timers_fired;
+        let r: Result<Option<()>, Fault> = CancelScope::new()
+            .timeout(2 * S)
+            .run(async |s| {
+                jump(S);
+                assert!(!s.cancel_called() && check().is_ok());
+                jump(S);
+                assert!(check().is_ok() && s.reason().is_none(), "they read what is known");
+                assert!(s.cancel_called() && s.handle().cancel_called());
+                assert!(matches!(s.reason(), Some(Reason::Deadline)));
+                let c = check().expect_err("it is cancelled from then on");
+                assert!(matches!(c.reason(), Reason::Deadline));
+                s.set_deadline(Some(now() + S));
+                assert!(s.cancel_called(), "a later deadline takes nothing back");
+                Err(c.into())
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
+        assert_eq!(stats().timers_fired, fired, "no timer had to");
+    });
+}
+
+#[test]
+fn a_scope_that_is_asked_by_somebody_else_wakes_who_waits_in_it() {
+    in_every_order(async || {
+        let scope = CancelScope::new().timeout(S);
+        let (handle, cut_off) = (scope.handle(), Cell::new(false));
+        let r = Run::nursery(async |n| {
+            n.spawn(async {
+                let r: Result<Option<()>, Fault> = scope
+                    .run(async |_| {
+                        sleep_forever().await?;
+                        Ok(())
+                    })
+                    .await;
+                cut_off.set(matches!(r, Ok(None)));
+                Ok(())
+            });
+            wait_until_idle().await?;
+            jump(S);
+            assert!(handle.cancel_called() && !cut_off.get(), "woken, and not polled from in here");
+            wait_until_idle().await?;
+            assert!(cut_off.get() && !handle.cancel_called(), "over, it says nothing");
+            Ok(())
+        })
+        .await;
+        r.unwrap();
+    });
+}
+
+/// Before its entry, and behind a shield: what counts is its own deadline.
+#[test]
+fn a_deadline_that_has_passed_is_asked_of_that_scope_alone() {
+    in_every_order(async || {
+        let unentered = CancelScope::new().deadline(now() + S);
+        let counts_from_entry = CancelScope::new().timeout(S);
+        let r: Result<Option<()>, Fault> = CancelScope::new()
+            .timeout(S)
+            .run(async |outer| {
+                shielded(async |inner| {
+                    jump(2 * S);
+                    assert!(!inner.cancel_called());
+                    assert!(outer.cancel_called() && check().is_ok(), "the shield holds");
+                    Ok::<_, Fault>(())
+                })
+                .await?;
+                checkpoint().await?;
+                Ok(())
+            })
+            .await;
+        assert!(matches!(r, Ok(None)));
+        assert!(unentered.cancel_called() && !counts_from_entry.cancel_called());
     });
 }
 
@@ -299,6 +378,39 @@ fn a_result_that_is_there_at_the_deadline_is_not_lost() {
         })
         .await;
         assert_eq!(shape(&r), "ok");
+    });
+}
+
+/// A limit is a scope like any other: cancelled by hand it is too slow as well, and a real error wins.
+#[test]
+fn a_limit_that_is_cancelled_by_hand_has_run_out() {
+    in_every_order(async || {
+        let start = now();
+        let after: Result<(), Fault> = fail_after(9 * S, async |s| {
+            s.cancel();
+            Ok(checkpoint().await?)
+        })
+        .await;
+        let at: Result<(), Fault> = fail_at(start + 9 * S, async |s| {
+            s.cancel();
+            Ok(checkpoint().await?)
+        })
+        .await;
+        let failed: Result<(), Fault> = fail_after(9 * S, async |s| {
+            s.cancel();
+            Err(Fault::Named("E"))
+        })
+        .await;
+        let done: Result<u8, Fault> = fail_after(9 * S, async |s| {
+            s.cancel();
+            Ok(1)
+        })
+        .await;
+        assert_eq!(
+            [shape(&after), shape(&at), shape(&failed), shape(&done)],
+            ["TooSlow", "TooSlow", "E", "ok"]
+        );
+        assert_eq!(now(), start);
     });
 }
 

@@ -120,6 +120,9 @@ pub(crate) async fn cancellable<T>(
 
 /// Is the scope around this code cancelled? Never yields.
 ///
+/// It reads what is known, in a few instructions, and no clock: a deadline that passes while only this code runs is seen
+/// after the next [`checkpoint`], or by [`CancelScope::cancel_called`](crate::CancelScope::cancel_called).
+///
 /// # Errors
 ///
 /// [`Cancelled`] as long as the scope is cancelled: a level, not an edge.

@@ -21,6 +21,7 @@ use std::future::Future;
 ///
 /// The first failure cancels the others, which are awaited. Futures of different types are boxed, or see [`both`].
 /// Resources that are to be open all at once are children of a nursery: gather their starts.
+/// No futures give no values: a list of what is to be done may be empty. (tractor's `gather_contexts` refuses that.)
 ///
 /// ```
 /// use pleach_executor::{In, Started, checkpoint, gather, run, sleep_forever};

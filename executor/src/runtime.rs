@@ -33,7 +33,7 @@ pub(crate) use idle::IdlerKey;
 pub(crate) use instruments::uninstall;
 pub(crate) use key::{RunKey, is_current_epoch, is_current_run, require_run, run_key};
 pub(crate) use scopes::{
-    arm_on_entry, begins_quietly, cancel, effective, effective_deadline, end_scope, new_scope,
+    arm_on_entry, begins_quietly, cancel, cancel_called, effective, effective_deadline, end_scope, new_scope,
     new_scope_above, new_scope_at, new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
 };
 pub use stats::{Stats, stats};

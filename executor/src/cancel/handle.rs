@@ -121,7 +121,7 @@ impl ScopeHandle {
     #[track_caller]
     pub fn cancel_called(&self) -> bool {
         runtime::require_run(self.run, "cancel scope");
-        runtime::with(|rt| rt.scopes.borrow().own(self.id).is_some())
+        runtime::cancel_called(self.id)
     }
 
     /// See [`CancelScope::reason`](crate::CancelScope::reason).

@@ -173,6 +173,26 @@ impl CancelScope {
 
     /// Was this scope itself cancelled: by request, or by its deadline?
     ///
+    /// A deadline that has passed by now counts although no other code has had its turn since: the scope is cancelled by
+    /// this question then, with all that is in it. So code that only computes can ask for its limit, without a
+    /// checkpoint. [`reason`](CancelScope::reason) and [`check`](crate::check) do not look at the clock.
+    /// Once the scope is over the answer is `false`.
+    ///
+    /// Source: trio's `cancel_called`.
+    ///
+    /// ```
+    /// use pleach_executor::{CancelScope, Cancelled, run};
+    /// use std::time::Duration;
+    /// let r: Result<Option<u64>, Cancelled> = run(async {
+    ///     CancelScope::new().timeout(Duration::from_millis(1)).run(async |scope| {
+    ///         let mut rounds = 0;
+    ///         while !scope.cancel_called() { rounds += 1; }
+    ///         Ok(rounds)    // it has come this far
+    ///     }).await
+    /// });
+    /// assert!(r.unwrap().is_some_and(|rounds| rounds > 0));
+    /// ```
+    ///
     /// # Panics
     ///
     /// If the scope belongs to another run.

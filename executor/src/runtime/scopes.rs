@@ -206,6 +206,22 @@ pub(crate) fn cancel(scope: ScopeId, reason: Reason) -> bool {
     with(|rt| rt.cancel(scope, reason))
 }
 
+/// Was this scope itself cancelled? One whose deadline has passed is from here on, whether the loop has looked or not.
+pub(crate) fn cancel_called(scope: ScopeId) -> bool {
+    with(|rt| {
+        let scopes = rt.scopes.borrow();
+        if scopes.own(scope).is_some() {
+            return true;
+        }
+        let overdue = matches!(scopes.limit(scope), Limit::At(at) if at <= rt.clock().now());
+        drop(scopes);
+        if overdue {
+            rt.cancel(scope, Reason::Deadline);
+        }
+        overdue
+    })
+}
+
 pub(crate) fn set_shield(scope: ScopeId, on: bool) {
     with(|rt| rt.change(|tree| tree.set_shield(scope, on)));
 }
