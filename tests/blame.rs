@@ -102,7 +102,7 @@ fn what_needs_a_run_is_blamed_on_whoever_has_none() {
     assert_blamed_here("a handle of the run", || drop(RunHandle::current()));
     assert_blamed_here("a job", || low_level::between_polls(|| {}));
     assert_blamed_here("a task", || _ = low_level::spawn_system(async {}));
-    assert_blamed_here("a value", || low_level::set_local(std::rc::Rc::new(())));
+    assert_blamed_here("a value", || drop(low_level::set_local(std::rc::Rc::new(()))));
 }
 
 #[test]

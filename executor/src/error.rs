@@ -315,3 +315,35 @@ impl fmt::Display for Abandoned {
 }
 
 impl Error for Abandoned {}
+
+#[cfg(all(test, feature = "anyhow"))]
+mod tests {
+    use crate::{Failure, In, checkpoint, run, sleep_forever};
+    use anyhow::{Context as _, anyhow};
+
+    #[test]
+    fn a_cancellation_ends_at_its_scope_also_inside_of_an_anyhow_error() {
+        let r = run(In::<anyhow::Error>::nursery(async |n| {
+            n.spawn(async {
+                sleep_forever().await.context("while it slept").context("for ever")?;
+                Ok(())
+            });
+            checkpoint().await?;
+            n.cancel();
+            Ok(7)
+        }));
+        assert_eq!(r.expect("the nursery has absorbed it"), 7);
+    }
+
+    #[test]
+    fn two_failures_of_anyhow_are_a_group_of_two() {
+        let r = run(In::<anyhow::Error>::nursery(async |n| {
+            n.spawn(async { Err(anyhow!("one")) });
+            n.spawn(async { Err(anyhow!("two")) });
+            Ok(())
+        }));
+        let e = r.expect_err("both fail");
+        assert!(!e.is_cancelled());
+        assert_eq!(e.to_string(), "2 tasks failed; [0] one; [1] two");
+    }
+}
