@@ -27,12 +27,20 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// How actors are made.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum How {
+    Fork,
+    Server,
+    Exec,
+}
+
 /// What the command line says of the tree. It goes down with it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Shape {
     breadth: u32,
     depth: u32,
-    exec: bool,
+    how: How,
     deaf: bool,
     panic: bool,
 }
@@ -40,7 +48,7 @@ struct Shape {
 /// An actor of the tree, so many levels above the leaves.
 const GROW: Endpoint<(Shape, u32), ()> = Endpoint::new("idle_tree.grow");
 
-const USAGE: &str = "usage: idle_tree [--breadth B] [--depth D] [--backend fork|exec] [--deadline SECONDS] [--deaf] [--panic]";
+const USAGE: &str = "usage: idle_tree [--breadth B] [--depth D] [--backend fork|server|exec] [--deadline SECONDS] [--deaf] [--panic]";
 
 fn main() -> ExitCode {
     let (shape, deadline) = match options() {
@@ -104,7 +112,7 @@ fn help() -> ExitCode {
 /// `None`: only how to use it.
 fn options() -> Result<Option<(Shape, Duration)>, lexopt::Error> {
     use lexopt::prelude::*;
-    let mut s = Shape { breadth: 2, depth: 2, exec: false, deaf: false, panic: false };
+    let mut s = Shape { breadth: 2, depth: 2, how: How::Fork, deaf: false, panic: false };
     let mut deadline = Duration::from_secs(5);
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
@@ -115,10 +123,15 @@ fn options() -> Result<Option<(Shape, Duration)>, lexopt::Error> {
                 deadline = Duration::from_secs(positive("deadline", &args.value()?.string()?)?.into());
             }
             Long("backend") => {
-                s.exec = match args.value()?.string()?.as_str() {
-                    "fork" => false,
-                    "exec" => true,
-                    other => return Err(format!("--backend: no backend `{other}`, use fork or exec").into()),
+                s.how = match args.value()?.string()?.as_str() {
+                    "fork" => How::Fork,
+                    "server" => How::Server,
+                    "exec" => How::Exec,
+                    other => {
+                        return Err(
+                            format!("--backend: no backend `{other}`, use fork, server or exec").into()
+                        );
+                    }
                 }
             }
             Long("deaf") => s.deaf = true,
@@ -145,11 +158,15 @@ fn positive(what: &str, text: &str) -> Result<u32, lexopt::Error> {
 fn plant(an: &pleach::ActorNursery, shape: Shape, level: u32) {
     for i in 0..shape.breadth {
         let start = Start::new(if level == 1 { format!("leaf{i}") } else { format!("s{i}") });
-        let _running = if shape.exec {
-            an.call_with(start.backend(Backend::Exec).may_spawn(level > 1), GROW, (shape, level - 1))
-        } else {
-            an.fork(start, (), async move |actor, ()| grow(actor, shape, level - 1).await)
+        let backend = match shape.how {
+            How::Fork => {
+                let _running = an.fork(start, (), async move |actor, ()| grow(actor, shape, level - 1).await);
+                continue;
+            }
+            How::Server => Backend::ForkServer,
+            How::Exec => Backend::Exec,
         };
+        let _running = an.call_with(start.backend(backend).may_spawn(level > 1), GROW, (shape, level - 1));
     }
 }
 

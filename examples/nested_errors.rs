@@ -17,7 +17,8 @@
 //! With `--panic` the leaves do not return an error but panic.
 //!
 //! With `--backend fork` an actor is a closure in a copy of its parent's memory. With `--backend exec` it is the endpoint
-//! [`GROW`] in this program begun anew, which gets its pipes from its parent; `auto` leaves the choice to the library.
+//! [`GROW`] in this program begun anew, which gets its pipes from its parent; with `server` it is that in a copy of a pristine
+//! process of this program. `auto` leaves the choice to the library.
 
 use pleach::{
     Actor, Backend, Config, Context, Ending, Endpoint, Error, Event, Failure, Fallen, Instant, Program,
@@ -48,6 +49,7 @@ struct Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum How {
     Fork,
+    Server,
     Exec,
     Auto,
 }
@@ -64,7 +66,7 @@ struct Options {
 /// An actor of the tree, so many levels above the leaves.
 const GROW: Endpoint<(Shape, u32), ()> = Endpoint::new("nested_errors.grow");
 
-const USAGE: &str = "usage: nested_errors [--breadth B] [--depth D] [--backend fork|exec|auto] [--runs N] [--deadline SECONDS] \
+const USAGE: &str = "usage: nested_errors [--breadth B] [--depth D] [--backend fork|server|exec|auto] [--runs N] [--deadline SECONDS] \
                      [--all-fail] [--panic] [--json]";
 
 fn main() -> ExitCode {
@@ -120,10 +122,14 @@ fn options() -> Result<Option<Options>, lexopt::Error> {
             Long("backend") => {
                 s.how = match args.value()?.string()?.as_str() {
                     "fork" => How::Fork,
+                    "server" => How::Server,
                     "exec" => How::Exec,
                     "auto" => How::Auto,
                     other => {
-                        return Err(format!("--backend: no backend `{other}`, use fork, exec or auto").into());
+                        return Err(format!(
+                            "--backend: no backend `{other}`, use fork, server, exec or auto"
+                        )
+                        .into());
                     }
                 }
             }
@@ -203,6 +209,7 @@ async fn bare(actor: Actor, shape: Shape, level: u32, pipes: Pipes) -> Result<()
                     });
                     continue;
                 }
+                How::Server => Backend::ForkServer,
                 How::Exec => Backend::Exec,
                 How::Auto => Backend::Auto,
             };
@@ -312,6 +319,8 @@ async fn one_run(root: &Actor, options: Options, run: u32) -> Result<Report, Err
     if (books.terminated, books.killed) != (books_before.terminated, books_before.killed) {
         complaints.push("a process had to be told by a signal".to_owned());
     }
+    // It is there for the next run as well, and no leftover of this one.
+    root.end_fork_server().await?;
     before.compare(&mut complaints)?;
     let reaped_after = match (heard.first_failure, heard.last_reaped) {
         (Some(first), Some(last)) => last - first,

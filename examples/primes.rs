@@ -46,7 +46,7 @@ const MOST_INPUT: u64 = 64 << 20;
 const RESTARTS: u32 = 3;
 
 const USAGE: &str =
-    "usage: primes [--workers W] [--chunk NUMBERS] [--backend fork|exec|auto] [--kill-one] [--restart] \
+    "usage: primes [--workers W] [--chunk NUMBERS] [--backend fork|server|exec|auto] [--kill-one] [--restart] \
                      [--no-compare] [--file FILE] [A..B | -]...
 A..B is from A to below B; FILE has one such range on a line, `#` begins a comment; `-` is standard input.";
 
@@ -138,10 +138,14 @@ fn options() -> Result<Option<Options>, lexopt::Error> {
             Long("backend") => {
                 o.backend = match args.value()?.string()?.as_str() {
                     "fork" => Backend::Fork,
+                    "server" => Backend::ForkServer,
                     "exec" => Backend::Exec,
                     "auto" => Backend::Auto,
                     other => {
-                        return Err(format!("--backend: no backend `{other}`, use fork, exec or auto").into());
+                        return Err(format!(
+                            "--backend: no backend `{other}`, use fork, server, exec or auto"
+                        )
+                        .into());
                     }
                 }
             }

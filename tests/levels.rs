@@ -7,7 +7,7 @@ mod backend;
 #[path = "support/harness.rs"]
 mod harness;
 
-use backend::{EXEC, at_root, start};
+use backend::{ANEW, SERVERS, at_root, start};
 use pleach::{
     Actor, Cause, Config, Context, Ending, Endpoint, Error, ErrorKind, Event, Program, Start, Why, actors,
     inventory, sleep_forever, stats,
@@ -212,7 +212,9 @@ fn later_siblings_wake_up_as_clean_as_the_first() {
     // Its own: main, the bodies of its two nurseries, the reader of the link and the listener for signals; the link and the
     // bell of the signals. Nothing of its parent's, which has children, their links and pidfds.
     // (An endpoint has waited for its call, and with that its nursery has got a scope for its children.)
-    assert_eq!((tasks, timers, scopes, registrations), (5, 0, if EXEC { 5 } else { 4 }, 2));
+    // Its fork server, where it has one: the reader of its answers; its line and its pidfd.
+    let expected = (5 + SERVERS, 0, if ANEW { 5 } else { 4 }, 2 + 2 * SERVERS);
+    assert_eq!((tasks, timers, scopes, registrations), expected);
 }
 
 /// Descriptors, threads, and the signals that are blocked, ignored and caught.
@@ -234,7 +236,8 @@ fn the_inventory_at_the_start_is_what_was_declared() {
     let (fds, threads, (blocked, ignored, caught)) = r.unwrap();
     let above: Vec<&str> = fds.iter().filter(|(fd, _)| *fd > 2).map(|(_, target)| target.as_str()).collect();
     let count = |what: &str| above.iter().filter(|target| target.starts_with(what)).count();
-    assert_eq!(count("socket:"), 1, "the link: {fds:?}");
+    assert_eq!(count("socket:"), 1 + SERVERS, "the link, and the line to a fork server: {fds:?}");
+    assert_eq!(count("anon_inode:[pidfd]"), SERVERS, "of the fork server: {fds:?}");
     assert_eq!(count("anon_inode:[eventpoll]"), 1, "{fds:?}");
     assert_eq!(count("anon_inode:[eventfd]"), 2, "the bells of threads and of signals: {fds:?}");
     assert_eq!(count("pipe:"), 1, "what was given: {fds:?}");
@@ -242,8 +245,8 @@ fn the_inventory_at_the_start_is_what_was_declared() {
     // Tombstones where memory was copied, and else the image that it is to start its own children from.
     let own = std::env::current_exe().unwrap().to_string_lossy().into_owned();
     let (tombstones, images) = (count("/dev/null"), count(&own));
-    assert_eq!((tombstones > 0, images), if EXEC { (false, 1) } else { (true, 0) }, "{fds:?}");
-    assert_eq!(above.len(), 5 + tombstones + images, "{fds:?}");
+    assert_eq!((tombstones > 0, images), if ANEW { (false, 1) } else { (true, 0) }, "{fds:?}");
+    assert_eq!(above.len(), 5 + 2 * SERVERS + tombstones + images, "{fds:?}");
     assert_eq!(threads, 1);
     let bit = |signal: u32| 1u64 << (signal - 1);
     assert_eq!(blocked, 0);

@@ -14,6 +14,7 @@
 use crate::marker::Marker;
 use crate::plan::{Fault, LastWords, Plan, Step};
 use crate::process::Pid;
+use crate::server::Twin;
 use crate::{signal, sys};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -42,6 +43,7 @@ struct Shared {
     fault: Option<(Step, Fault)>,
     death_signal: bool,
     last_words: LastWords,
+    twin: RefCell<Option<Twin>>,
 }
 
 impl Born {
@@ -56,6 +58,7 @@ impl Born {
             fault: plan.fault,
             death_signal: plan.death_signal,
             last_words: plan.last_words,
+            twin: RefCell::new(None),
         };
         Self { shared: Rc::new(shared) }
     }
@@ -71,6 +74,7 @@ impl Born {
             fault: marker.fault,
             death_signal: marker.death_signal,
             last_words,
+            twin: RefCell::new(None),
         };
         Self { shared: Rc::new(shared) }
     }
@@ -138,6 +142,20 @@ impl Born {
         let text = &text.as_bytes()[..text.len().min(LAST_WORDS_LIMIT - 256)];
         let n = (self.shared.last_words)(&mut buffer, phase.phase(), errno, text);
         sys::send_now(socket, &buffer[..n.min(LAST_WORDS_LIMIT)]);
+    }
+
+    /// Ends this process; first its fork server, if nobody has taken that over.
+    pub(crate) fn leave(&self, code: i32) -> ! {
+        drop(self.take_twin());
+        sys::exit_now(code)
+    }
+
+    pub(crate) fn set_twin(&self, twin: Twin) {
+        *self.shared.twin.borrow_mut() = Some(twin);
+    }
+
+    pub(crate) fn take_twin(&self) -> Option<Twin> {
+        self.shared.twin.try_borrow_mut().ok()?.take()
     }
 
     /// The boot is over: from now on the parent's death arrives as SIGCONT instead of SIGKILL.

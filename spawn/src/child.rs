@@ -219,7 +219,7 @@ fn reset_signals() -> io::Result<()> {
 }
 
 /// Async-signal-safe because prctl is a bare system call and the buffer is on the stack.
-fn name(name: &str) -> io::Result<()> {
+pub(crate) fn name(name: &str) -> io::Result<()> {
     let mut buffer = [0; 16];
     for (to, from) in buffer.iter_mut().zip(name.bytes().filter(|b| *b != 0).take(15)) {
         *to = from;

@@ -19,6 +19,11 @@ pub enum SpawnError {
     /// SIGCHLD is ignored or handled by somebody else, who would collect exit statuses that are ours. Restore
     /// `SIG_DFL` before the first spawn.
     SigchldNotDefault,
+    /// The fork server has ended, or gave no answer and was killed. Another one can be started.
+    ServerGone {
+        /// What is known of it.
+        why: String,
+    },
     /// The operating system refused.
     System {
         /// Which call refused.
@@ -66,6 +71,7 @@ impl fmt::Display for SpawnError {
             Self::SigchldNotDefault => f.write_str(
                 "SIGCHLD is not at its default disposition, so exit statuses would be lost: restore SIG_DFL first",
             ),
+            Self::ServerGone { why } => write!(f, "the fork server is gone: {why}; another one can be started"),
             Self::System { step, error } => {
                 write!(f, "{step}: {error}")?;
                 advice(error).map_or(Ok(()), |advice| write!(f, ": {advice}"))

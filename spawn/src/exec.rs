@@ -19,7 +19,7 @@ use crate::error::SpawnError;
 use crate::fork::{Forked, ask, exits_are_kept};
 use crate::image::Image;
 use crate::kin::MARK;
-use crate::marker::{LINK, Marker, VARIABLE};
+use crate::marker::{LINK, Marker, Office, VARIABLE};
 use crate::plan::Plan;
 use crate::process::{Process, put_down};
 use crate::sys;
@@ -68,23 +68,36 @@ use std::os::unix::net::UnixStream;
 /// posix_spawn(3), PR_SET_PDEATHSIG(2const). For an example see [`reborn`](crate::reborn()).
 pub async fn exec(plan: Plan, image: &Image, given: Vec<OwnedFd>) -> Result<Forked, SpawnError> {
     pleach_executor::checkpoint().await?;
-    birth(plan, image, given)
+    let ends = sys::link().map_err(SpawnError::system("socketpair"))?;
+    let office = if plan.spawns { Office::Spawner } else { Office::Leaf };
+    let (process, link) = birth(Errand { plan, office, given, ends }, image)?;
+    Ok(Forked { process, link: UnixStream::from(link) })
 }
 
-fn birth(plan: Plan, image: &Image, given: Vec<OwnedFd>) -> Result<Forked, SpawnError> {
+/// What is to be started.
+pub(crate) struct Errand {
+    pub(crate) plan: Plan,
+    pub(crate) office: Office,
+    pub(crate) given: Vec<OwnedFd>,
+    /// Of its line to us: our end, and its.
+    pub(crate) ends: (OwnedFd, OwnedFd),
+}
+
+/// Starts it. Gives back its process, and our end of the line.
+pub(crate) fn birth(errand: Errand, image: &Image) -> Result<(Process, OwnedFd), SpawnError> {
+    let Errand { plan, office, given, ends: (ours, theirs) } = errand;
     ask(&plan)?;
     exits_are_kept()?;
     let count = u16::try_from(given.len())
         .map_err(|_| SpawnError::System { step: "given", error: io::ErrorKind::InvalidInput.into() })?;
-    let marker = Marker::new(&plan, sys::pid(), count);
-    let (ours, theirs) = sys::link().map_err(SpawnError::system("socketpair"))?;
+    let marker = Marker::new(&plan, office, sys::pid(), count);
     let sources = lift(theirs, given, image, &marker).map_err(SpawnError::system("fcntl"))?;
     let words = Words::new(&marker).map_err(SpawnError::system("environment"))?;
     // Tried out on ourselves: after the spawn a refusal would leave a child that nobody holds. It also keeps a number
     // free.
     let trial = sys::pidfd_open(sys::pid()).map_err(SpawnError::system("pidfd_open"))?;
-    let attributes =
-        sys::Attributes::new(libc::SIGINT, MARK).map_err(SpawnError::system("posix_spawnattr"))?;
+    let blocked = if office == Office::Server { sys::Mask::All } else { sys::Mask::Only(libc::SIGINT) };
+    let attributes = sys::Attributes::new(blocked, MARK).map_err(SpawnError::system("posix_spawnattr"))?;
     let files = files(&sources, &marker).map_err(SpawnError::system("posix_spawn_file_actions"))?;
     let pid = sys::spawn(&words.path, &files, &attributes, &words.arguments, &words.environment)
         .map_err(SpawnError::system("posix_spawn"))?;
@@ -101,7 +114,7 @@ fn birth(plan: Plan, image: &Image, given: Vec<OwnedFd>) -> Result<Forked, Spawn
     };
     let process =
         Process::new(pid, plan.name, pidfd, Box::new(())).map_err(SpawnError::system("register pidfd"))?;
-    Ok(Forked { process, link: UnixStream::from(ours) })
+    Ok((process, ours))
 }
 
 /// What the child gets, in the order of its numbers from [`LINK`] on, each on a number above them all here.
@@ -167,7 +180,7 @@ fn terminated(word: OsString) -> io::Result<CString> {
 mod tests {
     use super::close_listed;
     use crate::kin::MARK;
-    use crate::sys::{self, Attributes, FileActions, Who};
+    use crate::sys::{self, Attributes, FileActions, Mask, Who};
     use std::fs::File;
     use std::io::{Read, pipe};
     use std::os::fd::AsRawFd;
@@ -181,7 +194,7 @@ mod tests {
         files.duplicate(writer.as_raw_fd(), 1).expect("memory");
         close(&mut files);
         let words = ["ls", "/proc/self/fd"].map(|word| std::ffi::CString::new(word).expect("text"));
-        let attributes = Attributes::new(libc::SIGINT, MARK).expect("memory");
+        let attributes = Attributes::new(Mask::Only(libc::SIGINT), MARK).expect("memory");
         let pid = sys::spawn(c"/bin/ls", &files, &attributes, &words, &[]).expect("there is an ls");
         drop(writer);
         let mut text = String::new();

@@ -6,7 +6,6 @@
 //! ```
 
 use crate::born::Born;
-use crate::sys;
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +18,7 @@ pub(crate) fn or_leave<T>(born: &Born, what: &str, done: io::Result<T>) -> T {
     done.unwrap_or_else(|e| {
         let phase = born.phase();
         born.last_words(phase, e.raw_os_error().unwrap_or(0), what);
-        sys::exit_now(phase.exit_code())
+        born.leave(phase.exit_code())
     })
 }
 
@@ -47,7 +46,7 @@ impl LastPanic {
             witness.last_words(phase, 0, &self.describe(&*payload));
             // Its destructor could panic again.
             std::mem::forget(payload);
-            sys::exit_now(phase.exit_code())
+            witness.leave(phase.exit_code())
         })
     }
 

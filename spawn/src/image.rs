@@ -51,6 +51,11 @@ impl Image {
         self.build
     }
 
+    /// A second hold of it, for another process.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.lend(3)?, build: self.build, epoch: self.epoch })
+    }
+
     /// A descriptor of the image whose number is `least` or above.
     pub(crate) fn lend(&self, least: RawFd) -> io::Result<OwnedFd> {
         if self.epoch == low_level::epoch() {

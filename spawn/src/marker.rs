@@ -27,12 +27,41 @@ pub(crate) const VARIABLE: &str = "PLEACH_BOOT";
 pub(crate) const LINK: RawFd = 3;
 
 /// The version of this text. Parent and child are of one build; another program of the same library may not be.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+
+/// What a process is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Office {
+    /// To run an entry function.
+    Leaf,
+    /// Likewise, with a fork server of its own.
+    Spawner,
+    /// To be a fork server.
+    Server,
+}
+
+impl Office {
+    const ALL: [(Office, &str); 3] =
+        [(Office::Leaf, "leaf"), (Office::Spawner, "spawner"), (Office::Server, "server")];
+
+    fn text(self) -> &'static str {
+        match self {
+            Office::Leaf => "leaf",
+            Office::Spawner => "spawner",
+            Office::Server => "server",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Office> {
+        Self::ALL.into_iter().find(|(_, word)| *word == text).map(|(office, _)| office)
+    }
+}
 
 /// What the parent tells.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Marker {
     pub(crate) parent: Pid,
+    pub(crate) office: Office,
     /// How many descriptors were given.
     pub(crate) given: u16,
     pub(crate) death_signal: bool,
@@ -64,8 +93,15 @@ pub(crate) enum Verdict {
 }
 
 impl Marker {
-    pub(crate) fn new(plan: &Plan, parent: Pid, given: u16) -> Self {
-        Self { parent, given, death_signal: plan.death_signal, fault: plan.fault, name: plan.name.clone() }
+    pub(crate) fn new(plan: &Plan, office: Office, parent: Pid, given: u16) -> Self {
+        Self {
+            parent,
+            office,
+            given,
+            death_signal: plan.death_signal,
+            fault: plan.fault,
+            name: plan.name.clone(),
+        }
     }
 
     /// The numbers of what was given.
@@ -97,17 +133,17 @@ impl Marker {
         if parent_lives && seen.link { Verdict::Ours } else { Verdict::Foreign }
     }
 
-    /// `version parent given tie fault name`; the name is the rest.
+    /// `version parent given tie office fault name`; the name is the rest.
     pub(crate) fn to_text(&self) -> String {
         let tie = if self.death_signal { "tied" } else { "untied" };
         let fault = self.fault.map_or_else(|| "-".to_owned(), |(step, fault)| fault_text(step, fault));
         // The one byte that an environment cannot carry.
         let name = self.name.replace('%', "%25").replace('\0', "%00");
-        format!("{VERSION} {} {} {tie} {fault} {name}", self.parent, self.given)
+        format!("{VERSION} {} {} {tie} {} {fault} {name}", self.parent, self.given, self.office.text())
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut words = text.splitn(6, ' ');
+        let mut words = text.splitn(7, ' ');
         if words.next()? != VERSION {
             return None;
         }
@@ -118,12 +154,13 @@ impl Marker {
             "untied" => false,
             _ => return None,
         };
+        let office = Office::parse(words.next()?)?;
         let fault = match words.next()? {
             "-" => None,
             fault => Some(parse_fault(fault)?),
         };
         let name = words.next()?.replace("%00", "\0").replace("%25", "%");
-        Some(Self { parent, given, death_signal, fault, name })
+        Some(Self { parent, office, given, death_signal, fault, name })
     }
 }
 
@@ -152,12 +189,12 @@ fn parse_fault(text: &str) -> Option<(Step, Fault)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Marker, Seen, Verdict};
+    use super::{Marker, Office, Seen, Verdict};
     use crate::plan::{Fault, Plan, Step};
     use crate::process::Pid;
 
     fn marker() -> Marker {
-        Marker::new(&Plan::new("child"), Pid::from_raw(10), 2)
+        Marker::new(&Plan::new("child"), Office::Leaf, Pid::from_raw(10), 2)
     }
 
     fn seen(parent: i32, path: &str, link: bool) -> Seen {
@@ -170,7 +207,8 @@ mod tests {
             for step in Step::ALL {
                 for fault in [Fault::Exit(-7), Fault::Panic, Fault::Kill, Fault::Stop, Fault::Hang] {
                     let plan = Plan::new(name).fault(step, fault).without_death_signal();
-                    let marker = Marker::new(&plan, Pid::from_raw(4711), 300);
+                    let office = Office::ALL[usize::from(step.phase()) % 3].0;
+                    let marker = Marker::new(&plan, office, Pid::from_raw(4711), 300);
                     let text = marker.to_text();
                     assert!(!text.contains('\0'), "{text:?}");
                     assert_eq!(Marker::parse(&text), Some(marker));
@@ -182,14 +220,17 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_markers() {
-        for text in ["", "1", "2 10 2 tied - child", "1 x 2 tied - child", "1 10 -1 tied - child"] {
+        for text in
+            ["", "2", "1 10 2 tied leaf - child", "2 x 2 tied leaf - child", "2 10 -1 tied leaf - child"]
+        {
             assert_eq!(Marker::parse(text), None, "{text}");
         }
         for text in [
-            "1 10 2 loose - child",
-            "1 10 2 tied 99:kill child",
-            "1 10 2 tied 1:shrug child",
-            "1 10 2 tied -",
+            "2 10 2 loose leaf - child",
+            "2 10 2 tied idler - child",
+            "2 10 2 tied leaf 99:kill child",
+            "2 10 2 tied leaf 1:shrug child",
+            "2 10 2 tied leaf -",
         ] {
             assert_eq!(Marker::parse(text), None, "{text}");
         }
@@ -229,7 +270,7 @@ mod tests {
     #[test]
     fn without_a_death_signal_nobody_asks_for_the_parent() {
         let plan = Plan::new("child").without_death_signal();
-        let marker = Marker::new(&plan, Pid::from_raw(10), 0);
+        let marker = Marker::new(&plan, Office::Leaf, Pid::from_raw(10), 0);
         assert_eq!(marker.judge(&seen(1, "/proc/self/fd/4", true)), Verdict::Ours);
     }
 }

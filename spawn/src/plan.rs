@@ -122,6 +122,7 @@ pub struct Plan {
     pub(crate) last_words: LastWords,
     pub(crate) fault: Option<(Step, Fault)>,
     pub(crate) death_signal: bool,
+    pub(crate) spawns: bool,
     pub(crate) wanted: Option<Box<dyn Fn() -> bool>>,
 }
 
@@ -129,7 +130,14 @@ impl Plan {
     /// A child of this name. The kernel shows its first 15 bytes (`comm`).
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), last_words: plain_words, fault: None, death_signal: true, wanted: None }
+        Self {
+            name: name.into(),
+            last_words: plain_words,
+            fault: None,
+            death_signal: true,
+            spawns: false,
+            wanted: None,
+        }
     }
 
     /// How last words look on the link. Without this they are the bare text.
@@ -153,6 +161,14 @@ impl Plan {
     #[must_use]
     pub fn without_death_signal(mut self) -> Self {
         self.death_signal = false;
+        self
+    }
+
+    /// The child brings a fork server of its own along, forked off it while it is pristine: see
+    /// [`ForkServer::of`](crate::ForkServer::of). For children that will start children; a forked one has no use for it.
+    #[must_use]
+    pub fn with_fork_server(mut self) -> Self {
+        self.spawns = true;
         self
     }
 

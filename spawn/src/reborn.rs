@@ -22,9 +22,12 @@ use crate::child;
 use crate::farewell::{LastPanic, or_leave};
 use crate::image::Image;
 use crate::kin::MARK;
-use crate::marker::{LINK, Marker, Seen, VARIABLE, Verdict};
+use crate::marker::{LINK, Marker, Office, Seen, VARIABLE, Verdict};
 use crate::plan::{LastWords, Step};
+use crate::server::{Offspring, Server, Split, split};
+use crate::surroundings::{Environment, Surroundings};
 use crate::sys;
+use crate::sys::births::{Alone, Page};
 use std::env;
 use std::fmt;
 use std::io;
@@ -46,6 +49,7 @@ pub struct Reborn {
     born: Born,
     given: Vec<OwnedFd>,
     panics: LastPanic,
+    by_server: bool,
 }
 
 /// Tells a child that was made by [`exec`](crate::exec()) from an ordinary start. To be called first in `main`.
@@ -90,11 +94,77 @@ pub fn reborn(last_words: LastWords) -> Start {
     };
     // Without it the child has no voice either.
     let Ok(link) = sys::handed_down(LINK) else { sys::exit_now(Step::Fds.exit_code()) };
+    if marker.office == Office::Server {
+        return born_of(begin_serving(&marker, link).serve(), last_words);
+    }
     let born = Born::of_exec(&marker, link, last_words);
     let panics = LastPanic::default();
     panics.listen();
     let (given, image) = panics.catch(&born, || first_steps(&born, &marker));
-    Start::Reborn(Reborn { born, given, panics }, image)
+    let alone = panics.catch(&born, || or_leave(&born, "threads", Alone::check()));
+    brought_up(Reborn { born, given, panics, by_server: false }, image, alone, &marker, last_words)
+}
+
+/// A child has done its first steps: if it is to have a fork server, it splits.
+fn brought_up(child: Reborn, image: Image, alone: Alone, marker: &Marker, last_words: LastWords) -> Start {
+    if marker.office != Office::Spawner {
+        return Start::Reborn(child, image);
+    }
+    match split(alone, &image) {
+        Ok(Split::Child(twin)) => {
+            child.born.set_twin(twin);
+            Start::Reborn(child, image)
+        }
+        // It can have one later, by exec.
+        Err(_) => Start::Reborn(child, image),
+        Ok(Split::Twin(server)) => {
+            drop((child, image));
+            // Nobody of the child's group is to end it before those it has made.
+            std::mem::forget(sys::block_all());
+            child::name(&format!("{} forks", marker.name)).unwrap_or_default();
+            born_of(server.serve(), last_words)
+        }
+    }
+}
+
+/// This process was made by a fork server.
+fn born_of(offspring: Offspring, last_words: LastWords) -> Start {
+    let Offspring { marker, link, given, environment, image, surroundings: (now, wanted), alone } = offspring;
+    let born = Born::of_exec(&marker, link, last_words);
+    let panics = LastPanic::default();
+    panics.listen();
+    panics.catch(&born, || {
+        child::arm(&born);
+        born.step(Step::Epoch);
+        if let Some(environment) = environment {
+            or_leave(&born, "the environment", Environment::adopt(environment, &alone));
+        }
+        born.step(Step::Fds);
+        or_leave(&born, "setrlimit", now.settle_child(&wanted));
+        born.step(Step::Signals);
+        // They are as they should be in the server, but for the mask.
+        sys::unblock_all();
+        child::take_name(&born);
+    });
+    brought_up(Reborn { born, given, panics, by_server: true }, image, alone, &marker, last_words)
+}
+
+/// This process is to be a fork server, by exec.
+fn begin_serving(marker: &Marker, control: OwnedFd) -> Server {
+    let leave = |step: Step| -> ! { sys::exit_now(step.exit_code()) };
+    let Ok(voice) = sys::duplicate(&control) else { leave(Step::Fds) };
+    let born = Born::of_exec(marker, voice, crate::plan::plain_words);
+    let panics = LastPanic::default();
+    panics.catch(&born, || {
+        let (mut given, image) = first_steps(&born, marker);
+        let alone = or_leave(&born, "threads", Alone::check());
+        let page = given.pop().ok_or_else(|| io::ErrorKind::InvalidInput.into());
+        let page = or_leave(&born, "the page", page.and_then(|file| Page::map(&file)));
+        or_leave(&born, "madvise", page.keep_from_children());
+        let now = or_leave(&born, "look at the surroundings", Surroundings::look());
+        born.step(Step::Enter);
+        Server { control, page, image, now, alone }
+    })
 }
 
 impl Reborn {
@@ -104,17 +174,23 @@ impl Reborn {
         self.born.name()
     }
 
+    /// Was it made by a [`ForkServer`](crate::ForkServer)? Else by [`exec`](crate::exec()).
+    #[must_use]
+    pub fn is_of_a_server(&self) -> bool {
+        self.by_server
+    }
+
     /// Runs `entry` with what was given, in order, and leaves with the code that it gives: by `_exit`, without
     /// destructors of `main` and without a flush. If it panics, the message goes over the link as last words, and the
     /// exit code is `64 + phase`.
     pub fn enter(self, entry: impl FnOnce(Born, Vec<OwnedFd>) -> i32) -> ! {
-        let Self { born, given, panics } = self;
+        let Self { born, given, panics, .. } = self;
         let witness = born.witness();
         let code = panics.catch(&witness, || {
             born.step(Step::Enter);
             entry(born, given)
         });
-        sys::exit_now(code)
+        witness.leave(code)
     }
 }
 
@@ -141,18 +217,20 @@ fn first_steps(born: &Born, marker: &Marker) -> (Vec<OwnedFd>, Image) {
     let given = or_leave(born, "a given descriptor", given);
     let image = or_leave(born, "the image", sys::handed_down(marker.image()).and_then(Image::new));
     born.step(Step::Signals);
-    or_leave(born, "sigaction", settle_signals());
+    or_leave(born, "sigaction", ignore_signals());
+    if marker.office != Office::Server {
+        // One that came meanwhile was dropped by the kernel when it became ignored.
+        sys::unblock(libc::SIGINT);
+    }
     child::take_name(born);
     (given, image)
 }
 
-/// The attributes of the spawn have made every disposition the default, and blocked SIGINT alone. Handlers that stand
-/// now were installed by this program, before `main`, and stay.
-fn settle_signals() -> io::Result<()> {
+/// The attributes of the spawn have made every disposition the default, and blocked SIGINT; in a fork server everything.
+/// Handlers that stand now were installed by this program, before `main`, and stay.
+fn ignore_signals() -> io::Result<()> {
     for signal in [libc::SIGPIPE, libc::SIGINT, MARK] {
         sys::set_action(signal, sys::Action::Ignore)?;
     }
-    // One that came meanwhile was dropped by the kernel when it became ignored.
-    sys::unblock(libc::SIGINT);
     Ok(())
 }

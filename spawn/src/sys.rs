@@ -12,6 +12,10 @@
 //! * Each function says where it may be called: *async-signal-safe* ones also in a signal handler and in a child that
 //!   has just been forked. They are bare system calls: no lock, no allocation.
 
+pub(crate) mod births;
+pub(crate) mod packets;
+pub(crate) mod surroundings;
+
 use crate::process::Pid;
 use crate::status::ExitStatus;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -197,6 +201,14 @@ pub(crate) fn readable_within(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     unsafe { libc::poll(&raw mut entry, 1, ms) > 0 }
 }
 
+/// Waits until a socket takes more, or its other end is closed. False if it is.
+pub(crate) fn wait_for_room(fd: BorrowedFd<'_>) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry, which lives through the call.
+    while unsafe { libc::poll(&raw mut entry, 1, -1) } < 0 {}
+    entry.revents & (libc::POLLHUP | libc::POLLERR) == 0
+}
+
 /// Whose death to collect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Who<'a> {
@@ -331,8 +343,15 @@ impl Drop for FileActions {
 /// above.
 pub(crate) struct Attributes(Box<libc::posix_spawnattr_t>);
 
+/// What a child has blocked when it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mask {
+    Only(c_int),
+    All,
+}
+
 impl Attributes {
-    pub(crate) fn new(blocked: c_int, left: c_int) -> io::Result<Self> {
+    pub(crate) fn new(blocked: Mask, left: c_int) -> io::Result<Self> {
         let mut attributes = Box::new(MaybeUninit::zeroed());
         // SAFETY: the call makes default attributes of what it is given.
         check_errno(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
@@ -344,8 +363,12 @@ impl Attributes {
         unsafe { libc::sigfillset(&raw mut all) };
         // SAFETY: as above.
         unsafe { libc::sigdelset(&raw mut all, left) };
-        // SAFETY: `mask` is a set that the call may write.
-        unsafe { libc::sigaddset(&raw mut mask, blocked) };
+        match blocked {
+            // SAFETY: `mask` is a set that the call may write.
+            Mask::Only(signal) => unsafe { libc::sigaddset(&raw mut mask, signal) },
+            // SAFETY: as above.
+            Mask::All => unsafe { libc::sigfillset(&raw mut mask) },
+        };
         // SAFETY: attributes and set are alive; the set is copied.
         check_errno(unsafe { libc::posix_spawnattr_setsigdefault(attributes, &raw const all) })?;
         // SAFETY: as above.

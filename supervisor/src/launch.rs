@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   nursery.rs ─ Order { who, how, role } ─► allowed? ─► Lift ─┬─ Fork: closure, or the endpoints of this memory
+//!                                                              ├─ ForkServer: a pristine copy of the program
 //!                                                              └─ Exec: the program again, diverted in main
 //!                                                                    └─► Forked { process, link } ─► watch.rs
 //! ```
@@ -76,20 +77,26 @@ pub(crate) struct Forkable<G, F> {
 
 /// What a process is made of.
 pub(crate) struct Lift {
+    here: Rc<Here>,
     plan: Plan,
     cradle: Cradle,
     given: Vec<OwnedFd>,
+    /// What was asked for.
+    choice: Backend,
 }
 
 impl Lift {
     /// By fork, with this closure as its code.
-    pub(crate) async fn fork_closure<T, G, F>(self, born_with: Forkable<G, F>) -> Result<Forked, SpawnError>
+    pub(crate) async fn fork_closure<T, G, F>(
+        self,
+        born_with: Forkable<G, F>,
+    ) -> Result<(Forked, Made), SpawnError>
     where
         T: Serialize + 'static,
         G: Grants + 'static,
         F: AsyncFnOnce(Actor, G) -> Result<T, Error> + 'static,
     {
-        let Lift { plan, cradle, given } = self;
+        let Lift { plan, cradle, given, .. } = self;
         let Forkable { grants, code } = born_with;
         let entry = move |born: Born, granted: Granted<(G, Vec<OwnedFd>)>| {
             boot::live(
@@ -103,23 +110,31 @@ impl Lift {
                 },
             )
         };
-        pleach_spawn::fork(plan, (grants, given), entry).await
+        Ok((pleach_spawn::fork(plan, (grants, given), entry).await?, Made::Fork))
     }
 
-    /// By the backend that was chosen, to serve endpoints.
-    pub(crate) async fn endpoints(self) -> Result<Forked, SpawnError> {
-        let Lift { plan, cradle, given } = self;
-        match (cradle.backend, cradle.registry.clone()) {
-            (Made::Exec, Some(registry)) => {
-                let image = registry.image().map_err(|error| SpawnError::System { step: "image", error })?;
-                pleach_spawn::exec(plan, image, given).await
-            }
-            _ => {
+    /// By the backend that was chosen, to serve endpoints: says which it was.
+    pub(crate) async fn endpoints(self) -> Result<(Forked, Made), SpawnError> {
+        let Lift { here, plan, cradle, given, choice } = self;
+        let image = || match &cradle.registry {
+            Some(registry) => registry.image().map_err(|error| SpawnError::System { step: "image", error }),
+            None => unreachable!("without endpoints nothing is started to serve them"),
+        };
+        match choice {
+            Backend::Fork => {
                 let entry = move |born: Born, granted: Granted<Vec<OwnedFd>>| {
                     boot::live(born, cradle, || granted.adopt(), boot::serve)
                 };
-                pleach_spawn::fork(plan, given, entry).await
+                Ok((pleach_spawn::fork(plan, given, entry).await?, Made::Fork))
             }
+            Backend::Exec => Ok((pleach_spawn::exec(plan, image()?, given).await?, Made::Exec)),
+            Backend::ForkServer => Ok((here.forks.spawn(image()?, &plan, &given).await?, Made::ForkServer)),
+            Backend::Auto => match here.forks.spawn(image()?, &plan, &given).await {
+                Err(SpawnError::ServerGone { .. }) => {
+                    Ok((pleach_spawn::exec(plan, image()?, given).await?, Made::Exec))
+                }
+                made => Ok((made?, Made::ForkServer)),
+            },
         }
     }
 }
@@ -129,17 +144,15 @@ impl Order {
     pub(crate) async fn carry_out(
         self,
         first: Option<First>,
-        lift: impl AsyncFnOnce(Lift) -> Result<Forked, SpawnError>,
+        lift: impl AsyncFnOnce(Lift) -> Result<(Forked, Made), SpawnError>,
     ) -> Result<Option<Vec<u8>>, Error> {
         let Order { here, siblings, config, role, start, up, own } = self;
         let path = here.id.child_path(&start.name);
-        let backend = match allowed(&here, role, &start, &path, &config, first.as_ref()) {
-            Ok(backend) => backend,
-            Err((kind, text)) => {
-                let text = format!("{} cannot start {}: {text}", here.id.path(), start.name);
-                return Err(not_made(&here, &ActorId::new(&start.name, &path, 0), kind, text));
-            }
-        };
+        if let Err((kind, text)) = allowed(&here, role, &start, &path, &config, first.as_ref()) {
+            let text = format!("{} cannot start {}: {text}", here.id.path(), start.name);
+            return Err(not_made(&here, &ActorId::new(&start.name, &path, 0), kind, text));
+        }
+        let may_spawn = start.may_spawn.unwrap_or(role != Role::Once);
         let mut plan = Plan::new(&start.name).last_words(last_words);
         if let Some((step, fault)) = start.fault {
             plan = plan.fault(step, fault);
@@ -147,15 +160,23 @@ impl Order {
         if !start.death_signal {
             plan = plan.without_death_signal();
         }
+        if may_spawn && role != Role::Closure && matches!(start.backend, Backend::Auto | Backend::ForkServer)
+        {
+            plan = plan.with_fork_server();
+        }
         let registry = here.registry.clone();
-        let build = match backend {
-            Made::Exec => registry.as_ref().and_then(|r| r.image().ok()).map_or(0, |image| image.build()),
-            _ => 0,
+        // That of a forked one, which lives by this very value.
+        let cradle = Cradle {
+            name: start.name.clone(),
+            backend: Made::Fork,
+            build: 0,
+            registry: registry.clone(),
+            program: None,
         };
-        let cradle = Cradle { name: start.name.clone(), backend, build, registry, program: None };
         // Before there is a child that could be stopped.
         let stops = here.stops();
-        let made = match lift(Lift { plan, cradle, given: start.given }).await {
+        let wanted = Lift { here: Rc::clone(&here), plan, cradle, given: start.given, choice: start.backend };
+        let (made, backend) = match lift(wanted).await {
             Ok(made) => made,
             Err(e) => return Err(not_started(e, &here, &siblings, &start.name, &path)),
         };
@@ -171,9 +192,10 @@ impl Order {
             id,
             config,
             backend,
-            build: (backend == Made::Exec).then_some(build),
+            build: (backend != Made::Fork)
+                .then(|| registry.as_ref().and_then(|r| r.image().ok()).map_or(0, |image| image.build())),
             role,
-            may_spawn: start.may_spawn.unwrap_or(role != Role::Once),
+            may_spawn,
             process: made.process,
             stops,
             line,
@@ -193,7 +215,7 @@ fn allowed(
     path: &str,
     config: &Config,
     first: Option<&First>,
-) -> Result<Made, (ErrorKind, String)> {
+) -> Result<(), (ErrorKind, String)> {
     let spawn = |step: &str| ErrorKind::Spawn { step: step.to_owned(), errno: None };
     if start.name.len() > LONGEST_NAME || path.len() > LONGEST_PATH {
         let (name, path) = (start.name.len(), path.len());
@@ -210,9 +232,9 @@ fn allowed(
     }
     if role == Role::Closure {
         return match start.backend {
-            Backend::Auto | Backend::Fork => Ok(Made::Fork),
-            Backend::Exec => {
-                let text = "a closure can only be forked: register an endpoint for what is to be exec'd";
+            Backend::Auto | Backend::Fork => Ok(()),
+            Backend::Exec | Backend::ForkServer => {
+                let text = "a closure can only be forked: register an endpoint for what is to be made anew";
                 Err((spawn("backend"), text.to_owned()))
             }
         };
@@ -233,10 +255,7 @@ fn allowed(
         );
         return Err((kind, text));
     }
-    Ok(match start.backend {
-        Backend::Fork => Made::Fork,
-        Backend::Auto | Backend::Exec => Made::Exec,
-    })
+    Ok(())
 }
 
 /// No process was made. Also this is told to the observers, so that nobody waits to hear of the actor.

@@ -17,6 +17,7 @@ mod actor;
 mod config;
 mod endpoint;
 mod error;
+mod forks;
 pub mod inventory;
 mod launch;
 mod line;

@@ -25,7 +25,7 @@ use crate::start::Start;
 use pleach_executor::sync::Event as Flag;
 use pleach_executor::{CancelScope, Cancelled, NurseryHandle, ScopeHandle, TaskHandle, low_level, nursery};
 use pleach_ipc::codec;
-use pleach_ipc::proto::Role;
+use pleach_ipc::proto::{Backend as Made, Role};
 use pleach_spawn::{Forked, Grants, SpawnError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -195,7 +195,7 @@ impl ActorNursery {
         start: Start,
         role: Role,
         first: Option<Result<First, Error>>,
-        lift: impl AsyncFnOnce(Lift) -> Result<Forked, SpawnError> + 'static,
+        lift: impl AsyncFnOnce(Lift) -> Result<(Forked, Made), SpawnError> + 'static,
     ) -> ActorHandle<T> {
         let up = Rc::new(Up::default());
         // Made here, so that a cancel by the handle counts from the first moment on.

@@ -135,7 +135,8 @@ impl Program {
         let (name, build) = (child.name().to_owned(), image.build());
         let registry = Some(Registry::new(self.endpoints.clone(), Ok(image)));
         let program = Some(self.name.clone());
-        let cradle = Cradle { name, backend: Backend::Exec, build, registry, program };
+        let backend = if child.is_of_a_server() { Backend::ForkServer } else { Backend::Exec };
+        let cradle = Cradle { name, backend, build, registry, program };
         child.enter(|born, given| boot::live(born, cradle, || Ok(given), boot::serve))
     }
 
@@ -235,6 +236,7 @@ async fn root<T>(
 ) -> End<T> {
     let here = Here::root(ActorId::root(name), config, Some(registry));
     here.install();
+    let of_root = Rc::clone(&here);
     let _watching =
         at_large.clone().map(|hears| Actor(Rc::clone(&here)).observe(move |event| hears.hear(event)));
     let mut signals = match listen() {
@@ -272,5 +274,6 @@ async fn root<T>(
         })
     })
     .await;
+    of_root.forks.put_away();
     ended.unwrap_or_else(End::Failed)
 }

@@ -1,8 +1,9 @@
 //! Which backend a target is about: a test is compiled once for each, and the name of its target says for which.
 //!
 //! ```text
-//!   middle.rs      ─► target middle        ─► Fork: closures, the root is a plain run
-//!   middle_exec.rs ─► (a link to it)       ─► Exec: endpoints, the root is a Program
+//!   middle.rs        ─► target middle  ─► Fork: closures, the root is a plain run
+//!   middle_exec.rs   ─► (a link to it) ─► Exec: endpoints, the root is a Program
+//!   middle_server.rs ─► (likewise)     ─► ForkServer: the same
 //! ```
 
 #![allow(dead_code, reason = "not every test that includes this file uses all of it")]
@@ -13,22 +14,27 @@ use serde::de::DeserializeOwned;
 
 /// The backend of this target.
 pub(crate) const BACKEND: Backend = {
-    let name = env!("CARGO_CRATE_NAME").as_bytes();
-    match name.split_at(name.len().saturating_sub(5)) {
-        (_, b"_exec") => Backend::Exec,
+    match env!("CARGO_CRATE_NAME").as_bytes() {
+        [.., b'_', b'e', b'x', b'e', b'c'] => Backend::Exec,
+        [.., b'_', b's', b'e', b'r', b'v', b'e', b'r'] => Backend::ForkServer,
         _ => Backend::Fork,
     }
 };
 
-/// Is this the target of [`Backend::Exec`]?
-pub(crate) const EXEC: bool = matches!(BACKEND, Backend::Exec);
+/// Do actors have nothing of this process' memory, but run endpoints of the same program?
+pub(crate) const ANEW: bool = !matches!(BACKEND, Backend::Fork);
+/// How many fork servers an actor has that may start others.
+pub(crate) const SERVERS: usize = if matches!(BACKEND, Backend::ForkServer) { 1 } else { 0 };
 
 /// Runs `code` as a root that can start actors on this backend, and leaves strays to the case on both.
 pub(crate) fn at_root<T>(program: fn() -> Program, code: impl AsyncFnOnce() -> T) -> T {
-    if !EXEC {
+    if !ANEW {
         return run(code());
     }
-    let outcome: Result<T, Error> = program().without_gathering().try_run(async |_| Ok(code().await));
+    let program = program();
+    // With an actor that is killed dies its fork server, which comes to the root; nobody else can wait for it.
+    let program = if SERVERS == 0 { program.without_gathering() } else { program };
+    let outcome: Result<T, Error> = program.try_run(async |_| Ok(code().await));
     outcome.expect("the code of the case decides")
 }
 
@@ -46,5 +52,5 @@ where
     F: AsyncFnOnce(Actor, ()) -> Result<T, Error> + 'static,
 {
     let start = start.into().backend(BACKEND).may_spawn(true);
-    if EXEC { an.call_with(start, endpoint, args) } else { an.fork(start, (), code) }
+    if ANEW { an.call_with(start, endpoint, args) } else { an.fork(start, (), code) }
 }

@@ -8,12 +8,15 @@
 #![allow(dead_code, reason = "not every test binary uses every helper")]
 
 use super::support::{read_all, stand_still};
-use pleach_spawn::{Born, ExitStatus, Forked, Image, Plan, Start, exec, plain_words, reborn};
+use pleach_spawn::{
+    Born, ExitStatus, ForkServer, Forked, Image, Plan, SpawnError, Start, no_children, plain_words, reborn,
+};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// What a child runs, and its name.
 pub(crate) type Entry = (&'static str, fn(Born, Vec<OwnedFd>) -> i32);
@@ -43,6 +46,34 @@ pub(crate) fn start(entries: &[Entry], cases: fn() -> ExitCode) -> ExitCode {
             IMAGE.set(image.expect("/proc")).expect("the first");
             cases()
         }
+    }
+}
+
+/// Is this a target of the fork server? The cases are the same, and the name of the target says by what children are made.
+pub(crate) const SERVER: bool = {
+    let name = env!("CARGO_CRATE_NAME").as_bytes();
+    matches!(name.split_first_chunk::<6>(), Some((b"server", _)))
+};
+
+/// A child by exec; or by a fork server of its own, which is gone when the child is given out.
+pub(crate) async fn exec(plan: Plan, image: &Image, given: Vec<OwnedFd>) -> Result<Forked, SpawnError> {
+    if !SERVER {
+        return pleach_spawn::exec(plan, image, given).await;
+    }
+    let server = ForkServer::start(Plan::new("server"), image).await?;
+    let (made, pid) = (server.spawn(&plan, &given).await, server.pid());
+    drop(server);
+    // Reaped by the run.
+    while std::fs::exists(format!("/proc/{pid}")).expect("/proc") {
+        pleach_executor::sleep(Duration::from_millis(1)).await?;
+    }
+    made
+}
+
+/// A server whose request was dropped, and a child that it has made all the same, are reaped by the run.
+pub(crate) async fn are_gone() {
+    while SERVER && !no_children() {
+        pleach_executor::sleep(Duration::from_millis(1)).await.expect("not cancelled");
     }
 }
 

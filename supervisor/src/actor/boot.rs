@@ -81,6 +81,7 @@ where
             Booted::Failed(e, what) => return fail(&born, &e, what),
         };
         let outcome = supervised(&here, signals, grants, code, &panics).await;
+        here.forks.put_away();
         tell(&here, &channel, outcome).await
     });
     // What `print!` has left without a newline; after the last message, because the reader may have gone to sleep.
@@ -155,6 +156,7 @@ async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle, panics: &Caug
     let registry = cradle.registry.clone();
     let serving = Serving::new(spec.role, registry.clone(), spec.limits, panics.clone());
     let here = Here::new(id, config, Some(Rc::clone(channel)), registry, spec.may_spawn, serving);
+    here.forks.adopt(born);
     here.install();
     born.step(Step::Ready);
     // From here on it cannot speak for itself any more, only over the link.

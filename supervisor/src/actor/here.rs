@@ -16,8 +16,9 @@ use super::id::ActorId;
 use super::serve::Serving;
 use crate::config::Config;
 use crate::endpoint::Registry;
+use crate::forks::Forks;
 use crate::wire;
-use pleach_executor::{Instant, low_level};
+use pleach_executor::{Cancelled, Instant, low_level};
 use pleach_ipc::Channel;
 use pleach_ipc::proto::{Ledger, Limits, Role};
 use pleach_spawn::Stops;
@@ -40,6 +41,8 @@ pub(crate) struct Here {
     pub(crate) may_spawn: bool,
     /// What it does for its parent.
     pub(crate) serving: Serving,
+    /// What makes its children, if they serve endpoints.
+    pub(crate) forks: Forks,
     /// Descriptors that its parent gave it.
     given: RefCell<Vec<OwnedFd>>,
     /// By when this actor and all below it are to be gone, once somebody has said so.
@@ -76,6 +79,7 @@ impl Here {
             registry,
             may_spawn,
             serving,
+            forks: Forks::default(),
             given: RefCell::default(),
             deadline: Cell::new(None),
             request: Cell::new(None),
@@ -178,6 +182,20 @@ impl Actor {
     pub fn books(&self) -> Books {
         let b = self.0.books();
         Books { started: b.started, reaped: b.reaped, terminated: b.term, killed: b.kill }
+    }
+
+    /// Ends the fork server of this actor, if it has one, and waits until it is reaped: then the actor has no process of its own
+    /// making but its children. The next one is started when it is needed.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always. Cancelled, it has been killed, and the run reaps it.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`], from the scope around.
+    pub async fn end_fork_server(&self) -> Result<(), Cancelled> {
+        self.0.forks.end().await
     }
 
     /// Calls `observer` for every event of the tree below, until the guard goes.

@@ -55,9 +55,9 @@ pub(crate) fn example(name: &str) -> PathBuf {
 /// The backend that this target is about: every file is compiled once for each, and the name of the target says for
 /// which.
 pub(crate) const BACKEND: &str = {
-    let name = env!("CARGO_CRATE_NAME").as_bytes();
-    match name.split_at(name.len().saturating_sub(5)) {
-        (_, b"_exec") => "exec",
+    match env!("CARGO_CRATE_NAME").as_bytes() {
+        [.., b'_', b'e', b'x', b'e', b'c'] => "exec",
+        [.., b'_', b's', b'e', b'r', b'v', b'e', b'r'] => "server",
         _ => "fork",
     }
 };

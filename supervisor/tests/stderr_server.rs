@@ -1,0 +1,1 @@
+stderr.rs
