@@ -80,7 +80,7 @@ pub use dump::{dump, name_task};
 pub use entry::{Nudge, RunFinished, RunHandle};
 pub use error::{Abandoned, Cancelled, Failure, Failures, Leaves, TooSlow};
 pub use locals::TaskLocal;
-pub use nursery::{Closed, In, Nursery, NurseryHandle, NurseryStats, Started, TaskHandle, nursery};
+pub use nursery::{Closed, In, Named, Nursery, NurseryHandle, NurseryStats, Started, TaskHandle, nursery};
 pub use run::run;
 pub use runtime::{Stats, stats};
 pub use sleep::{sleep, sleep_forever, sleep_until};

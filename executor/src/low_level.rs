@@ -96,6 +96,23 @@ pub fn spawn_system(fut: impl Future<Output = ()> + 'static) -> TaskId {
     )
 }
 
+/// Gives any task of this run a name, in place of the one before: for [`dump`](crate::dump). Does nothing if it has ended.
+///
+/// For those that nobody can name where they are spawned: tasks of the system. Children: see
+/// [`Nursery::named`](crate::Nursery::named).
+///
+/// ```
+/// use pleach_executor::{dump, low_level::{name_task, spawn_system}, run};
+/// run(async {
+///     name_task(spawn_system(async {}), "housekeeping");
+///     assert!(dump().contains("\"housekeeping\""));
+/// });
+/// ```
+pub fn name_task(task: TaskId, name: impl Into<Rc<str>>) {
+    let name = name.into();
+    runtime::with(|rt| rt.sched.borrow_mut().set_name(task, name));
+}
+
 /// How many forks lie between this process and the one that was exec'd.
 ///
 /// Every object of this crate that owns a descriptor or a key compares it before it cleans up: inherited by a forked

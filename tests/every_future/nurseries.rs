@@ -19,6 +19,7 @@ cases! {
     a_nursery => ["nursery/mod.rs nursery", "nursery/typed.rs In::nursery"],
     a_nursery_that_fails => [],
     a_start => ["nursery/start.rs Nursery::start"],
+    a_start_by_name => ["nursery/named.rs Named::start"],
     the_handle_of_a_task => ["nursery/handle.rs Future for TaskHandle"],
     all_of_several => ["combine.rs gather"],
     both_of_two => ["combine.rs both"],
@@ -75,20 +76,30 @@ async fn a_nursery_that_fails(trial: &Trial) {
 }
 
 async fn a_start(trial: &Trial) {
+    start(trial, None).await;
+}
+
+async fn a_start_by_name(trial: &Trial) {
+    start(trial, Some("a name")).await;
+}
+
+async fn start(trial: &Trial, name: Option<&str>) {
     let alive = Rc::new(());
     let (ready, moved, ended) = (Cell::new(false), Cell::new(false), Cell::new(false));
     let r = Run::nursery(async |n| {
-        let started = trial
-            .of(n.start(async |up: Started<u8>| {
-                let _alive = Rc::clone(&alive);
-                sleep(2 * S).await?;
-                ready.set(true);
-                up.set(7);
-                sleep(3 * S).await?;
-                ended.set(true);
-                Ok(())
-            }))
-            .await;
+        let child = async |up: Started<u8>| {
+            let _alive = Rc::clone(&alive);
+            sleep(2 * S).await?;
+            ready.set(true);
+            up.set(7);
+            sleep(3 * S).await?;
+            ended.set(true);
+            Ok(())
+        };
+        let started = match name {
+            Some(name) => trial.of(n.named(name).start(child)).await,
+            None => trial.of(n.start(child)).await,
+        };
         // Who says so later says it to nobody; who says so to a starter that is cancelled stays its child.
         moved.set(match &started {
             Some(started) => started.is_ok(),

@@ -15,6 +15,7 @@
 
 use super::Nursery;
 use super::core::{Core, Outcome};
+use super::named::Label;
 use super::spawn::inheriting;
 use super::start::OwnScope;
 use crate::cancel::ScopeId;
@@ -40,6 +41,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     #[track_caller]
     pub(super) fn spawn_in(
         &'s self,
+        name: impl Label,
         own: Option<Rc<OwnScope>>,
         fut: Pin<Box<dyn Future<Output = Result<(), E>> + 's>>,
         at: &'static Location<'static>,
@@ -61,6 +63,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
                 let _none = self.core.started.borrow_mut().insert(index, own);
                 self.core.any_started.set(true);
             }
+            name.give(&mut sched, self.core.hub);
         });
     }
 }
@@ -68,7 +71,12 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
 impl<E: Failure + 'static> Core<E> {
     /// Starts a static child.
     #[track_caller]
-    pub(super) fn spawn_static(self: &Rc<Self>, fut: Boxed<Result<(), E>>, at: &'static Location<'static>) {
+    pub(super) fn spawn_static(
+        self: &Rc<Self>,
+        name: impl Label,
+        fut: Boxed<Result<(), E>>,
+        at: &'static Location<'static>,
+    ) {
         self.require_open();
         let fut = inheriting(fut);
         let host = runtime::with(|rt| {
@@ -76,7 +84,9 @@ impl<E: Failure + 'static> Core<E> {
             sched.require_room();
             // SAFETY: Borrowed Child: it borrows nothing that could end before it.
             let child = unsafe { Child::erase(fut) };
-            sched.insert_static(self.hub, at, child, || Rc::clone(self) as Rc<dyn Group>)
+            let host = sched.insert_static(self.hub, at, child, || Rc::clone(self) as Rc<dyn Group>);
+            name.give(&mut sched, self.hub);
+            host
         });
         if let Some(host) = host {
             host.wake();

@@ -1,6 +1,7 @@
 //! Handles: the way home of one child's value, and a way into a nursery from elsewhere on the thread.
 
 use super::core::Core;
+use super::named::Label;
 use crate::cancel::Reason;
 use crate::checkpoint::Wait;
 use crate::error::{Cancelled, Failure};
@@ -167,14 +168,19 @@ impl<E: Failure + 'static> NurseryHandle<E> {
     /// If the nursery belongs to another run.
     #[track_caller]
     pub fn spawn<F: Future<Output = Result<(), E>> + 'static>(&self, fut: F) -> Result<(), Closed<F>> {
-        match self.core() {
-            None => Err(Closed(fut)),
-            Some(core) => {
-                runtime::require_run(core.run, "nursery handle");
-                core.spawn_static(Box::pin(fut), Location::caller());
-                Ok(())
-            }
-        }
+        self.spawn_called((), fut)
+    }
+
+    #[track_caller]
+    pub(super) fn spawn_called<F: Future<Output = Result<(), E>> + 'static>(
+        &self,
+        name: impl Label,
+        fut: F,
+    ) -> Result<(), Closed<F>> {
+        let Some(core) = self.core() else { return Err(Closed(fut)) };
+        runtime::require_run(core.run, "nursery handle");
+        core.spawn_static(name, Box::pin(fut), Location::caller());
+        Ok(())
     }
 
     /// Starts a static child whose value comes back: see `Nursery::task`.
@@ -191,6 +197,18 @@ impl<E: Failure + 'static> NurseryHandle<E> {
     where
         F: Future<Output = Result<V, E>> + 'static,
     {
+        self.task_called((), fut)
+    }
+
+    #[track_caller]
+    pub(super) fn task_called<V: 'static, F>(
+        &self,
+        name: impl Label,
+        fut: F,
+    ) -> Result<TaskHandle<V>, Closed<F>>
+    where
+        F: Future<Output = Result<V, E>> + 'static,
+    {
         let Some(core) = self.core() else { return Err(Closed(fut)) };
         let cell = Rc::new(HandleCell::new());
         let home = HandleCell::way_home(&cell, &core);
@@ -199,7 +217,7 @@ impl<E: Failure + 'static> NurseryHandle<E> {
             home.arrived(fut.await?);
             Ok(())
         };
-        core.spawn_static(Box::pin(child), Location::caller());
+        core.spawn_static(name, Box::pin(child), Location::caller());
         Ok(TaskHandle::new(cell))
     }
 

@@ -11,7 +11,8 @@
 //! * `drive.rs`: one poll of a nursery's future: body, borrowed children, join.
 //! * `children.rs`: the children in the table of nodes: in, one step, out, tear-down. `core.rs`: what they report to, and
 //!   the verdict.
-//! * `spawn.rs`: how children of every kind come in. `start.rs`: `start()` and `Started`. `handle.rs`: the handles.
+//! * `spawn.rs`: how children of every kind come in. `named.rs`: those with a name. `start.rs`: `start()` and `Started`.
+//!   `handle.rs`: the handles.
 //!
 //! Rules:
 //! * **Whole Until Empty**: `TearDown` drops every child, each under `catch_unwind`, while the nursery is whole;
@@ -22,6 +23,7 @@ mod children;
 mod core;
 mod drive;
 mod handle;
+mod named;
 mod spawn;
 mod start;
 #[cfg(test)]
@@ -29,6 +31,7 @@ mod tests;
 mod typed;
 
 pub use handle::{Closed, NurseryHandle, TaskHandle};
+pub use named::Named;
 pub use start::Started;
 pub use typed::In;
 

@@ -14,6 +14,7 @@
 use super::Nursery;
 use super::core::Core;
 use super::handle::{HandleCell, NurseryHandle, TaskHandle};
+use super::named::Label;
 use crate::error::Failure;
 use crate::locals::Inheriting;
 use crate::runtime::{self, Runtime};
@@ -33,7 +34,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// If the nursery has ended (only a destructor can see that).
     #[track_caller]
     pub fn spawn(&'s self, fut: impl Future<Output = Result<(), E>> + 's) {
-        self.spawn_in(None, Box::pin(fut), Location::caller());
+        self.spawn_in((), None, Box::pin(fut), Location::caller());
     }
 
     /// The same for a child that is boxed already: it is not put into a second box.
@@ -43,7 +44,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// If the nursery has ended (only a destructor can see that).
     #[track_caller]
     pub fn spawn_boxed(&'s self, fut: Pin<Box<dyn Future<Output = Result<(), E>> + 's>>) {
-        self.spawn_in(None, fut, Location::caller());
+        self.spawn_in((), None, fut, Location::caller());
     }
 
     /// Starts a `'static` child: a task of the executor, whose wake costs the same at any depth. The nursery waits
@@ -54,7 +55,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// If the nursery has ended (only a destructor can see that).
     #[track_caller]
     pub fn spawn_static(&self, fut: impl Future<Output = Result<(), E>> + 'static) {
-        self.core.spawn_static(Box::pin(fut), Location::caller());
+        self.core.spawn_static((), Box::pin(fut), Location::caller());
     }
 
     /// The same for a child that is boxed already: it is not put into a second box.
@@ -76,7 +77,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// ```
     #[track_caller]
     pub fn spawn_static_boxed(&self, fut: Pin<Box<dyn Future<Output = Result<(), E>>>>) {
-        self.core.spawn_static(fut, Location::caller());
+        self.core.spawn_static((), fut, Location::caller());
     }
 
     /// Starts a child whose value comes back: the handle's await gives it.
@@ -89,13 +90,23 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
     /// If the nursery has ended (only a destructor can see that).
     #[track_caller]
     pub fn task<V: 's>(&'s self, fut: impl Future<Output = Result<V, E>> + 's) -> TaskHandle<V> {
+        self.task_called((), fut)
+    }
+
+    #[track_caller]
+    pub(super) fn task_called<V: 's>(
+        &'s self,
+        name: impl Label,
+        fut: impl Future<Output = Result<V, E>> + 's,
+    ) -> TaskHandle<V> {
         let cell = Rc::new(HandleCell::new());
         let home = HandleCell::way_home(&cell, &self.core);
-        self.spawn(async move {
+        let child = async move {
             let value = fut.await?;
             home.arrived(value);
             Ok(())
-        });
+        };
+        self.spawn_in(name, None, Box::pin(child), Location::caller());
         TaskHandle::new(cell)
     }
 

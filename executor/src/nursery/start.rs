@@ -16,6 +16,7 @@
 
 use super::Nursery;
 use super::core::Outcome;
+use super::named::Label;
 use crate::cancel::{Reason, ScopeId};
 use crate::error::{Cancelled, Failure};
 use crate::panics::Payload;
@@ -240,11 +241,12 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         &'s self,
         child: impl AsyncFnOnce(Started<V>) -> Result<(), E> + 's,
     ) -> impl Future<Output = Result<V, E>> {
-        self.start_at(Location::caller(), child)
+        self.start_at((), Location::caller(), child)
     }
 
-    async fn start_at<V: 's>(
+    pub(super) async fn start_at<V: 's>(
         &'s self,
+        name: impl Label,
         at: &'static Location<'static>,
         child: impl AsyncFnOnce(Started<V>) -> Result<(), E> + 's,
     ) -> Result<V, E> {
@@ -262,7 +264,7 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         let early = Rc::new(Cell::new(None));
         let guard = ChildGuard { cell: Rc::clone(&cell), early: Rc::clone(&early) };
         let starter = StarterGuard(Rc::clone(&cell));
-        self.spawn_in(Some(scope), Box::pin(drive(guard, child)), at);
+        self.spawn_in(name, Some(scope), Box::pin(drive(guard, child)), at);
         let answer = poll_fn(|cx| {
             let mut phase = cell.phase.borrow_mut();
             match &mut *phase {

@@ -185,7 +185,7 @@ impl TaskTree {
         self.scopes.values()
     }
 
-    /// The name that a task has given itself.
+    /// The name that a task was spawned with ([`Nursery::named`](crate::Nursery::named)), or has given itself since.
     #[must_use]
     pub fn name(&self, task: TaskId) -> Option<&str> {
         self.names.get(&task).map(|name| &**name)

@@ -8,7 +8,7 @@
 //!
 //! Rules: every end of a task looks at one flag. The last end that had something to forget lowers it.
 
-use super::Sched;
+use super::{HubIndex, Sched};
 use crate::task::TaskId;
 use crate::task::nodes::{Kind, Place};
 use crate::task::word::Word;
@@ -154,6 +154,12 @@ impl Sched {
             let _before = self.known.names.insert(task.0.index(), name);
             self.known.any = true;
         }
+    }
+
+    /// Gives the newest child of a nursery a name.
+    pub(crate) fn name_newest(&mut self, h: HubIndex, name: Rc<str>) {
+        let _none = self.known.names.insert(self.hubs[h as usize].first, name);
+        self.known.any = true;
     }
 
     /// Every name.
