@@ -15,8 +15,12 @@
 //! * **Kept or Abandoned**: a call is waited for to its end, whatever is cancelled meanwhile, so that nothing runs after its
 //!   block; unless it was made to be abandoned, or its future is dropped, which nothing can prevent. Then the thread runs on,
 //!   keeps its permit until it is done, and its value is dropped there.
-//! * Task-local values are bound to the loop's thread (`Rc`): the function does not see them. What it asks of its host is done
-//!   where they are set. What it needs itself it captures.
+//! * **Values Stay Here**: trio copies the caller's context into the thread. Ours is not copied. A task-local value is shared
+//!   by those who inherit it (`Rc`), and may be anything, so that a loop of one thread pays for no atomic and no `Send`
+//!   bound. A copy for threads would have to demand both of every value, or leave out those that are not fit without a
+//!   word. So the function does not see them: what it needs it captures, which the compiler checks. What it asks of its
+//!   host is done in the caller's task, where they are set: the context is kept on the way back (but for a call that may be
+//!   abandoned, whose caller may be gone).
 //! * The virtual clock stands still while somebody waits for a thread that does not itself wait for the loop.
 
 mod call;
@@ -61,7 +65,9 @@ use std::task::{Context, Poll};
 /// At most 40 such calls of a run are at work at a time; further ones wait for their turn. For a name, another limit, a way
 /// back into the loop, or a call that can be given up, see [`ToThread`].
 ///
-/// Task-local values stay here: `f` gets what it captures.
+/// [Task-local](crate::TaskLocal) values stay here: `f` gets what it captures. (trio copies the context. Values here need not
+/// be `Send`.) They are set in what `f` asks of its [`Host`], unless it
+/// may be abandoned.
 ///
 /// # Cancellation
 ///

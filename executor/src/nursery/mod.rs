@@ -18,6 +18,63 @@
 //! * **Whole Until Empty**: `TearDown` drops every child, each under `catch_unwind`, while the nursery is whole;
 //!   the first payload resumes after the last child.
 //! * Joining is uncancellable: an outer cancellation reaches the children, not the wait for them.
+//!
+//! # Why a child may borrow
+//!
+//! ```text
+//!   the frames around ('env) ◄─ borrows ─ the nursery's future ─ polls, drops ─► its children, in the table of nodes
+//!                                          └ Nursery, TearDown, body ◄─ borrows ('s) ─┘   (a lifetime forgotten: `Child`)
+//! ```
+//!
+//! **Claim.** A borrowed child is polled only in [`Nursery::poll`], so while somebody polls the nursery's future, and is
+//! dropped by [`TearDown`], which stands in that future's frame. The type of that future carries `'env` and what its body
+//! captures. So as long as it exists as a value, the compiler keeps what the children borrow alive and borrowed.
+//! `task/raw.rs` has this as the rule Borrowed Child, and every `SAFETY` comment of the children names it.
+//!
+//! What might break it, and why it does not:
+//!
+//! * **The future is leaked** (`mem::forget`, a cycle of `Rc`s). Then nobody polls or drops it again, and neither its
+//!   children: one that is at rest has no destructor ([`Child`](crate::task::raw::Child)), and the table, which outlives every
+//!   run of its thread, drops none. What they borrowed may go.
+//! * **A child of a leaked nursery is woken.** Its node goes to the ready list of a hub that nobody polls, and stays there:
+//!   `next_in_hub`, called by the nursery's poll alone, is the only way from there to a poll. The wake goes up to whoever
+//!   polled the nursery last: a poll too many, which everybody tolerates, or a number that nobody answers to any more. The
+//!   nodes are never freed, so no later child has the number of one of these.
+//! * **The loop could poll it flat**, as it does static children: one wake, one poll, however deep. It may not. `Pin` promises
+//!   that the memory *of a future* stays what it is until the future is dropped. It promises nothing about what the future
+//!   borrows: after `mem::forget(Box::pin(nursery))` the borrow is over and the box still stands, so that the loop would poll
+//!   a child whose borrows are dead. Hence the price of borrowing, one poll a level; static children borrow nothing and
+//!   do not pay it.
+//! * **The table moves, or is shared.** A child lies in a box of its own, and a node has the pointer to it. A child is out of
+//!   its node while it is polled (Out While Polled), so that a spawn from inside, which may move the table, moves nothing
+//!   that is in use; and a nursery that ends then leaves it to the poll it is in.
+//! * **A child comes out as another type.** One nursery alone puts children into its hub, and takes them out (Own Hub).
+//! * **A child outlives its nursery's frame.** `TearDown` is declared after the nursery and before the body: however the frame
+//!   goes, the body goes first, then every child, newest first, by a shared reference to a nursery that is whole. A
+//!   destructor may use it, panic, or drop other futures; the next child is dropped all the same.
+//! * **A child borrows a local of the body.** The body may return while children run on. Its locals do not live for `'s`, which
+//!   every child has to: the compiler refuses it (E0373), and `move` or a variable outside of the nursery is the answer.
+//! * **The nursery is shortened.** With `'s` covariant, one that lives long could be passed off as one that does not, and be given
+//!   a child that borrows too little. So it is invariant, as in `std::thread::Scope`.
+//! * **It changes threads.** Nurseries, scopes and their handles are numbers in tables of their thread, and children are polled there
+//!   with `Rc`s in them: all of it is `!Send`. Wakers are `Send`, and reach no child: they are numbers that go through
+//!   the inbox of the run. Another run of the same thread refuses the nursery with a panic, before it polls.
+//! * **The process is forked.** The table of the child process is another one: the nursery knows its epoch, and forgets.
+//!
+//! | shown by | what |
+//! | --- | --- |
+//! | `tests/drops/leaked.rs` | leaked while a child is ready and another waits, what they borrowed changed, and run on |
+//! | `tests/soundness/destructors.rs` | destructors that panic, cancel and spawn during a tear-down |
+//! | `tests/soundness/numbers.rs` | stale wakers, and wakes of random numbers |
+//! | `tests/every_future.rs` | every future of the crate is dropped at each of its awaits |
+//! | `tests/compile_fail/child_borrows_the_body.rs` | a local of the body |
+//! | `tests/compile_fail/nursery_outlives_the_borrow.rs` | what is borrowed stays so until the future is gone |
+//! | `tests/compile_fail/static_child_borrows.rs` | the flat kind borrows nothing |
+//! | `tests/compile_fail/value_leaves_with_a_borrow.rs` | a value of `start()` cannot borrow from the child |
+//! | `tests/compile_fail/nursery_is_shortened.rs` | the variance of `'s` |
+//! | `tests/compile_fail/nursery_escapes_its_block.rs` | a reference to a nursery that is over |
+//! | `tests/compile_fail/nursery_is_shared_with_a_thread.rs`, `tests/compile_fail/scope_changes_threads.rs` | threads |
+//! | `tests/nursery.rs` | a nursery of one run that is polled in another |
 
 mod children;
 mod core;
