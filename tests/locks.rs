@@ -708,3 +708,17 @@ fn a_notified_wait_that_is_polled_before_its_turn_waits_on() {
         assert_eq!((lock.stats().locked, lock.stats().waiting), (false, 0));
     });
 }
+
+/// Whoever has the lock for itself needs no turn: nobody holds it, and a guard that was forgotten bars nobody here.
+#[test]
+fn a_lock_that_nobody_else_can_see_is_changed_without_a_turn() {
+    run(async {
+        let mut lock = Lock::new(1);
+        *lock.get_mut() += 1;
+        assert_eq!(*lock.lock().await.unwrap().unwrap(), 2);
+        std::mem::forget(lock.try_lock().unwrap());
+        assert!(lock.try_lock().is_err());
+        *lock.get_mut() += 1;
+        assert_eq!(lock.into_inner(), 3);
+    });
+}

@@ -183,6 +183,55 @@ fn failures_are_listed_in_the_order_in_which_they_happened() {
     });
 }
 
+// ---- boxed children --------------------------------------------------------------------------------------
+
+/// Mixed types, in the boxes they came in: a child of a box that is not boxed again stays where it was.
+#[test]
+fn boxed_children_run_in_their_own_boxes() {
+    type Child = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
+    in_every_order(async || {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let place = |who: &'static str| -> Child {
+            let seen = Rc::clone(&seen);
+            // A future of its own says where it lies.
+            let mut began = false;
+            Box::pin(Here(move |at: *const ()| {
+                seen.borrow_mut().push((who, at as usize));
+                if std::mem::replace(&mut began, true) { Poll::Ready(Ok(())) } else { Poll::Pending }
+            }))
+        };
+        let at = |child: &Child| (&raw const **child).cast::<()>() as usize;
+        let (borrowed, flat, failing) =
+            (place("borrowed"), place("flat"), Box::pin(async { Err(Fault::Named("E")) }));
+        let expected = [("borrowed", at(&borrowed)), ("flat", at(&flat))];
+        let r = Run::nursery(async |n| {
+            n.spawn_boxed(borrowed);
+            n.spawn_static_boxed(flat);
+            n.spawn_static_boxed(failing);
+            Ok(())
+        })
+        .await;
+        assert_eq!(shape(&r), "E");
+        let mut seen = seen.borrow().clone();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, expected);
+    });
+}
+
+/// A future that is told its own address, and woken at once.
+struct Here<F>(F);
+
+impl<F: FnMut(*const ()) -> Poll<Result<(), Fault>> + Unpin> Future for Here<F> {
+    type Output = Result<(), Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        cx.waker().wake_by_ref();
+        let here = (&raw const *self).cast();
+        (self.0)(here)
+    }
+}
+
 // ---- handles ---------------------------------------------------------------------------------------------
 
 #[test]

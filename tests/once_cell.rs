@@ -173,3 +173,25 @@ fn every_call_is_a_checkpoint_even_if_the_value_is_there() {
         assert!(matches!(r, Ok(None)));
     });
 }
+
+#[test]
+fn a_value_that_was_refused_comes_back_and_one_that_is_there_can_be_changed() {
+    in_every_order(async || {
+        let mut cell = OnceCell::new();
+        assert_eq!(cell.get_mut(), None);
+        cell.set(vec![1]).unwrap();
+        let refused = cell.set(vec![2, 3]).expect_err("it is full");
+        assert_eq!(refused.into_value(), [2, 3]);
+        cell.get_mut().expect("it is there").push(9);
+        assert_eq!(cell.into_inner(), Some(vec![1, 9]));
+
+        let cell = OnceCell::new();
+        let mut making = std::pin::pin!(cell.get_or_init(async || {
+            sleep(S).await?;
+            Ok::<_, Fault>(vec![1])
+        }));
+        assert!(poll_once(making.as_mut()).await.is_pending());
+        assert_eq!(cell.set(vec![4]).expect_err("somebody is at it").into_value(), [4]);
+        assert_eq!(*making.await.unwrap(), [1]);
+    });
+}

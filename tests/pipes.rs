@@ -9,10 +9,12 @@ mod guarded;
 
 use guarded::guarded;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::{dup2_stdin, dup2_stdout};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use pleach::test_main;
-use pleach_executor::io::{BufReader, Fault, PipeReader, PipeWriter, WriteBytes, pipe, stdin, stdout};
-use pleach_executor::{CancelScope, In, checkpoint, sleep};
+use pleach_executor::io::{
+    BufReader, Fault, PipeReader, PipeWriter, WriteBytes, pipe, stderr, stdin, stdout,
+};
+use pleach_executor::{CancelScope, In, checkpoint, run, sleep};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -30,6 +32,7 @@ test_main!(
     a_child_process_is_talked_to,
     standard_input_is_read_without_holding_the_thread,
     standard_output_is_written_without_holding_the_thread,
+    standard_error_is_written_without_holding_the_thread,
     a_standard_stream_that_is_a_file_is_always_ready,
     a_standard_stream_is_opened_once,
 );
@@ -203,6 +206,12 @@ impl Instead {
         dup2_stdout(with).expect("it is open");
         Instead { before, put: |fd| dup2_stdout(fd).expect("it is open") }
     }
+
+    fn of_stderr(with: impl AsFd) -> Self {
+        let before = io::stderr().as_fd().try_clone_to_owned().expect("a number");
+        dup2_stderr(with).expect("it is open");
+        Instead { before, put: |fd| dup2_stderr(fd).expect("it is open") }
+    }
 }
 
 impl Drop for Instead {
@@ -241,6 +250,32 @@ fn standard_input_is_read_without_holding_the_thread() {
         assert!(blocks(io::stdin()), "it is shared with others, and stays as it was");
         Ok(())
     });
+}
+
+/// What fails says so there itself: so nothing is asserted before the place is its own again.
+fn standard_error_is_written_without_holding_the_thread() {
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    let instead = Instead::of_stderr(&writer);
+    drop(writer);
+    let seen = std::panic::catch_unwind(|| {
+        run(async {
+            let (errors, large, mut written) = (stderr()?, vec![7; 1 << 20], 0);
+            let cut = Run::move_on_after(Duration::from_millis(5), async |_| {
+                while written < large.len() {
+                    written += errors.write(&large[written..]).await?;
+                }
+                Ok(())
+            });
+            Ok::<_, io::Error>((cut.await?, written, blocks(io::stderr())))
+        })
+    });
+    drop(instead);
+    let (cut, written, still_blocks) = seen.expect("no panic").expect("it is open");
+    assert_eq!(cut, None, "the pipe is full, and nobody reads");
+    assert!(written > 0 && still_blocks, "it is shared with others, and stays as it was");
+    let mut left = Vec::new();
+    reader.read_to_end(&mut left).expect("the other end is closed by now");
+    assert_eq!(left, vec![7; written], "all that was said to be written, and nothing else");
 }
 
 fn standard_output_is_written_without_holding_the_thread() {

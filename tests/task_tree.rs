@@ -344,3 +344,32 @@ fn outside_a_run_the_tree_is_empty() {
     assert_eq!(task_tree().tasks().count(), 0);
     assert_eq!(task_tree().to_string(), "");
 }
+
+/// Those inside of others, and one that is open while nothing polls it.
+#[test]
+fn all_nurseries_are_those_that_are_open_the_oldest_first() {
+    run_virtual(async {
+        let all = || task_tree().all_nurseries().map(|n| (n.id, n.opener)).collect::<Vec<_>>();
+        assert_eq!(all(), []);
+        let r = Run::nursery(async |n| {
+            let (outer, main) = (n.id(), Some(me()));
+            assert_eq!(all(), [(outer, main)]);
+            let inner = n.task(async move {
+                let of_child = Cell::new(None);
+                Run::nursery(async |n| {
+                    of_child.set(Some((n.id(), Some(me()))));
+                    assert_eq!(all(), [(outer, main), of_child.get().expect("just set")]);
+                    Ok(())
+                })
+                .await?;
+                Ok(of_child.get())
+            });
+            let inner = inner.await?.expect("it was open");
+            assert!(inner.0 > outer && inner.1 != main);
+            assert_eq!(all(), [(outer, main)], "it has ended");
+            Ok(())
+        })
+        .await;
+        assert_eq!((shape(&r), all()), ("ok".into(), vec![]));
+    });
+}

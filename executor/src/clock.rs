@@ -109,3 +109,25 @@ impl Clock {
 pub fn now() -> Instant {
     crate::runtime::clock().now()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_later_is_so_much_later_and_what_is_not_is_not_at_all() {
+        let (early, late) = (Instant::from_nanos(5), Instant::from_nanos(12));
+        assert_eq!(late.saturating_duration_since(early), Duration::from_nanos(7));
+        assert_eq!(early.saturating_duration_since(late), Duration::ZERO);
+        assert_eq!(late.saturating_duration_since(late), Duration::ZERO);
+        assert_eq!((late - early, early - late), (Duration::from_nanos(7), Duration::ZERO), "the same");
+        let longest = Instant::MAX.saturating_duration_since(Instant::from_nanos(0));
+        assert_eq!(longest, Duration::from_nanos(u64::MAX));
+    }
+
+    #[test]
+    fn far_away_is_never_and_not_soon() {
+        assert_eq!(Instant::from_nanos(1) + Duration::MAX, Instant::MAX);
+        assert_eq!(Instant::MAX + Duration::from_nanos(1), Instant::MAX);
+    }
+}

@@ -417,12 +417,6 @@ impl<S: StreamSocket> Stream<S> {
     pub fn adopt(&mut self) -> io::Result<()> {
         self.fd.adopt()
     }
-
-    /// The number that a forked child has to keep if this socket is granted to it.
-    #[must_use]
-    pub fn grant_fd(&self) -> RawFd {
-        self.as_raw_fd()
-    }
 }
 
 impl<S: StreamSocket> ReadBytes for Stream<S> {

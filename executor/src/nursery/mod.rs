@@ -47,7 +47,8 @@
 //!   do not pay it.
 //! * **The table moves, or is shared.** A child lies in a box of its own, and a node has the pointer to it. A child is out of
 //!   its node while it is polled (Out While Polled), so that a spawn from inside, which may move the table, moves nothing
-//!   that is in use; and a nursery that ends then leaves it to the poll it is in.
+//!   that is in use. A static child may drop its own nursery in that poll, and is dropped itself when the poll returns; a
+//!   borrowed one cannot, since its poll is inside one of the nursery's future, which holds that future.
 //! * **A child comes out as another type.** One nursery alone puts children into its hub, and takes them out (Own Hub).
 //! * **A child outlives its nursery's frame.** `TearDown` is declared after the nursery and before the body: however the frame
 //!   goes, the body goes first, then every child, newest first, by a shared reference to a nursery that is whole. A
