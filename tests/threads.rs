@@ -18,7 +18,7 @@ use futures_util::{FutureExt, future::join_all};
 use orders::in_every_order;
 use pleach_executor::low_level::retire_threads;
 use pleach_executor::testing::{run_virtual, wait_until_idle};
-use pleach_executor::threads::{ThreadError, ThreadLimit, ToThread, resolve};
+use pleach_executor::threads::{ThreadError, ThreadLimit, ToThread, at_work, resolve, wait_for_all};
 use pleach_executor::{
     CancelScope, Cancelled, Reason, TaskLocal, check, checkpoint, move_on_after, now, nursery, run, shielded,
     sleep, to_thread,
@@ -594,6 +594,104 @@ fn the_virtual_clock_goes_on_while_a_thread_waits_for_the_loop() {
         let handle = pleach_executor::RunHandle::current();
         to_thread(move || handle.call_async(async || sleep(3600 * S).await).unwrap()).await.unwrap().unwrap();
         assert_eq!(now() - start, 3 * 3600 * S);
+    });
+}
+
+#[test]
+fn the_virtual_clock_stands_still_while_the_end_of_all_threads_is_waited_for() {
+    run_virtual(async {
+        let (gate, start) = (Gate::default(), now());
+        abandon(&gate).await;
+        let there = gate.clone();
+        let opener = thread::spawn(move || {
+            there.wait_for(1);
+            // Time enough for a loop that does not wait to let its clock jump.
+            for _ in 0..1000 {
+                thread::yield_now();
+            }
+            there.open();
+        });
+        let r: Result<Option<()>, Cancelled> = move_on_after(3600 * S, async |_| wait_for_all().await).await;
+        assert_eq!((r.unwrap(), now()), (Some(()), start));
+        opener.join().unwrap();
+    });
+}
+
+// ---- how many --------------------------------------------------------------------------------------------
+
+/// A call that waits at a gate, and that nobody waits for any more.
+async fn abandon(gate: &Gate) {
+    let there = gate.clone();
+    let mut call = pin!(ToThread::new().abandonable().run(move |_| there.pass()));
+    assert!(poll_once(call.as_mut()).await.is_pending());
+}
+
+#[test]
+fn threads_at_work_are_counted_until_the_loop_has_heard_of_their_end() {
+    assert_eq!(at_work(), 0, "outside a run");
+    run(async {
+        assert_eq!(at_work(), 0);
+        let gate = Gate::default();
+        let _opens = OpensAtLast(&gate);
+        abandon(&gate).await;
+        let there = gate.clone();
+        let mut kept = pin!(to_thread(move || there.pass()));
+        assert!(poll_once(kept.as_mut()).await.is_pending());
+        to_thread(|| ()).await.unwrap();
+        assert_eq!(at_work(), 2, "an idle worker is not at work");
+        gate.open();
+        kept.await.unwrap();
+        wait_for_all().await.unwrap();
+        assert_eq!(at_work(), 0);
+    });
+}
+
+#[test]
+fn waiting_for_all_threads_waits_for_the_last_of_them() {
+    run(async {
+        let gates = [Gate::default(), Gate::default()];
+        let (_first, _second) = (OpensAtLast(&gates[0]), OpensAtLast(&gates[1]));
+        for gate in &gates {
+            abandon(gate).await;
+        }
+        let (mut one, mut other) = (pin!(wait_for_all()), pin!(wait_for_all()));
+        assert!(poll_once(one.as_mut()).await.is_pending());
+        assert!(poll_once(other.as_mut()).await.is_pending());
+        gates[0].open();
+        while at_work() == 2 {
+            checkpoint().await.unwrap();
+        }
+        assert!(poll_once(one.as_mut()).await.is_pending(), "one is left");
+        gates[1].open();
+        one.await.unwrap();
+        other.await.unwrap();
+        assert_eq!(at_work(), 0);
+    });
+}
+
+#[test]
+fn waiting_for_all_threads_is_a_checkpoint_and_ends_with_its_scope() {
+    in_every_order(async || {
+        let gate = Gate::default();
+        let _opens = OpensAtLast(&gate);
+        for some in [false, true] {
+            if some {
+                abandon(&gate).await;
+            }
+            let r: Result<Option<()>, Cancelled> = CancelScope::new()
+                .run(async |s| {
+                    let mut wait = pin!(wait_for_all());
+                    if some {
+                        assert!(poll_once(wait.as_mut()).await.is_pending());
+                    }
+                    s.cancel();
+                    wait.await
+                })
+                .await;
+            assert!(matches!(r, Ok(None)), "{some}");
+        }
+        gate.open();
+        wait_for_all().await.unwrap();
     });
 }
 

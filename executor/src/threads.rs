@@ -8,6 +8,7 @@
 //! * `threads.rs`: calling a function in a thread, as users do it; the caller's wait. `call.rs`: what a call consists of.
 //! * `host.rs`: the way back from a thread. `resolve.rs`: names of hosts. `error.rs`: what can go wrong.
 //! * `crew.rs`: the workers of a run. `worker.rs`: one of them. `seat.rs`: who has an idle worker. `limit.rs`: how many work.
+//!   `count.rs`: how many do now, and the end of all of them.
 //!
 //! Rules:
 //! * A run that calls no thread has none. Workers belong to their run: idle ones leave after ten seconds, are ended and joined
@@ -24,6 +25,7 @@
 //! * The virtual clock stands still while somebody waits for a thread that does not itself wait for the loop.
 
 mod call;
+mod count;
 mod crew;
 mod error;
 mod host;
@@ -37,6 +39,7 @@ mod parts {
     pub(super) use std::sync::atomic::{AtomicBool, Ordering};
 }
 
+pub use count::{at_work, wait_for_all};
 pub(crate) use crew::{Crew, are_waited_for, hold_time, retire};
 pub use error::{BusyThreads, CallError, ThreadError};
 pub use host::Host;

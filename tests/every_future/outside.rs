@@ -10,7 +10,7 @@ use crate::trial::{Trial, cases};
 use futures_util::future::join;
 use pleach_executor::host::{Driver, hosted};
 use pleach_executor::io::{WriteBytes, stderr, stdin, stdout};
-use pleach_executor::threads::{ThreadLimit, ToThread, resolve};
+use pleach_executor::threads::{ThreadLimit, ToThread, at_work, resolve, wait_for_all};
 use pleach_executor::{Instant, nursery, run, sleep, stats, to_thread, yield_now};
 use std::cell::Cell;
 use std::pin::Pin;
@@ -21,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 cases! {
     a_call_to_a_thread => ["threads.rs to_thread"],
     a_call_that_may_be_abandoned => ["threads.rs ToThread::run"],
+    the_end_of_all_calls => ["threads/count.rs wait_for_all"],
     a_call_that_waits_for_its_permit => [],
     a_name => ["threads/resolve.rs resolve"],
     a_read_of_the_standard_input => ["io/stdio.rs Stdin::read", "io/stdio.rs ReadBytes for Stdin::read"],
@@ -52,6 +53,21 @@ async fn a_call_to_a_thread(trial: &Trial) {
     settled(|| Arc::strong_count(&owned) == 1).await;
     // One after the other through the same workers: whatever became of the first, the next one is served.
     assert!(matches!(to_thread(|| 8).await, Ok(8)));
+}
+
+/// Of a call that was abandoned: whoever gives up this wait as well leaves the next its own.
+async fn the_end_of_all_calls(trial: &Trial) {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    {
+        let mut call = Box::pin(ToThread::new().abandonable().run(move |_| gate.recv().is_err()));
+        assert!(poll_once(call.as_mut()).await.is_pending());
+    }
+    let ended = trial.beside(wait_for_all(), async { drop(open) }).await;
+    if let Some(Ok(())) = ended {
+        assert_eq!(at_work(), 0);
+    }
+    wait_for_all().await.expect("nobody cancels this one");
+    assert_eq!(at_work(), 0);
 }
 
 async fn a_call_that_may_be_abandoned(trial: &Trial) {

@@ -15,6 +15,7 @@ use super::error::BusyThreads;
 use super::limit::{Permit, ThreadLimit};
 use super::worker::{NAME, Work, Worker};
 use crate::entry::RunHandle;
+use crate::parking::ParkingLot;
 use crate::runtime;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ pub(crate) struct Crew {
     next: Cell<u64>,
     /// Calls from threads that wait for something in the loop.
     pub(super) in_loop: Cell<usize>,
+    /// Those who wait until no thread is at work.
+    pub(super) none_at_work: ParkingLot,
 }
 
 struct Busy {
@@ -67,13 +70,29 @@ impl Crew {
                     busy: RefCell::default(),
                     next: Cell::new(0),
                     in_loop: Cell::new(0),
+                    none_at_work: ParkingLot::new(),
                 })
             }))
         })
     }
 
-    fn if_any() -> Option<Rc<Self>> {
+    pub(super) fn if_any() -> Option<Rc<Self>> {
         runtime::with(|rt| rt.crew.borrow().clone())
+    }
+
+    /// How many threads are at work, as far as the loop has heard.
+    pub(super) fn at_work(&self) -> usize {
+        self.busy.borrow().len()
+    }
+
+    /// How many of them somebody waits for.
+    fn waited_for(&self) -> usize {
+        let busy = self.busy.borrow();
+        if self.none_at_work.is_empty() {
+            busy.values().filter(|busy| busy.is_waited_for()).count()
+        } else {
+            busy.len()
+        }
     }
 
     pub(super) fn limit(&self) -> &ThreadLimit {
@@ -149,6 +168,9 @@ fn ended_here(key: u64) {
     if let Some(worker) = worker {
         crew.idle.borrow_mut().push(worker);
     }
+    if crew.at_work() == 0 {
+        crew.none_at_work.unpark_all();
+    }
 }
 
 /// A thread has left by itself: its remains are taken away.
@@ -161,15 +183,12 @@ fn one_left() {
 
 /// Does anybody wait for a thread?
 pub(crate) fn are_waited_for() -> bool {
-    Crew::if_any().is_some_and(|crew| crew.busy.borrow().values().any(Busy::is_waited_for))
+    Crew::if_any().is_some_and(|crew| crew.waited_for() > 0)
 }
 
 /// Is there a thread that the virtual clock waits for: somebody waits for it, and it does not wait for the loop itself?
 pub(crate) fn hold_time() -> bool {
-    Crew::if_any().is_some_and(|crew| {
-        let waited_for = crew.busy.borrow().values().filter(|busy| busy.is_waited_for()).count();
-        waited_for > crew.in_loop.get()
-    })
+    Crew::if_any().is_some_and(|crew| crew.waited_for() > crew.in_loop.get())
 }
 
 /// See [`low_level::retire_threads`](crate::low_level::retire_threads).
