@@ -21,7 +21,7 @@ use fault::{Fault, Run, shape};
 use orders::{in_every_order, or_hang};
 use pleach_executor::testing::{run_virtual, wait_until_idle};
 use pleach_executor::{
-    CancelScope, Cancelled, NurseryHandle, Reason, check, checkpoint, now, run, shielded, sleep,
+    CancelScope, Cancelled, Nursery, NurseryHandle, Reason, check, checkpoint, now, run, shielded, sleep,
     sleep_forever, stats, yield_now,
 };
 use std::cell::{Cell, RefCell};
@@ -180,6 +180,56 @@ fn failures_are_listed_in_the_order_in_which_they_happened() {
         let Err(Fault::Many(members)) = r else { panic!("{}", shape(&r)) };
         let names: Vec<_> = members.into_iter().map(|e| shape(&Err::<(), _>(e))).collect();
         assert_eq!(names, ["first", "second", "third"]);
+    });
+}
+
+// ---- a nursery of the caller's, or one's own ------------------------------------------------------------
+
+/// Runs `body` in the nursery that is given, or in one that is over when this returns.
+async fn reuse_or_open<'s, 'env, T>(
+    given: Option<&'s Nursery<'s, 'env, Fault>>,
+    body: impl for<'n> AsyncFnOnce(&'n Nursery<'n, 'env, Fault>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    match given {
+        Some(n) => body(n).await,
+        None => Run::nursery(body).await,
+    }
+}
+
+/// Who is given a nursery leaves its children, and their failures, to whoever gave it.
+#[test]
+fn one_function_starts_children_of_its_callers_or_waits_for_its_own() {
+    in_every_order(async || {
+        let (ended, name) = (Cell::new(0), String::from("E"));
+        let child = async |fails: bool| {
+            sleep(S).await?;
+            ended.set(ended.get() + name.len());
+            if fails { Err(Fault::Named("E")) } else { Ok(()) }
+        };
+        for fails in [false, true] {
+            let start = now();
+            ended.set(0);
+            let own = reuse_or_open(None, async |n| {
+                n.spawn(child(fails));
+                Ok(7)
+            })
+            .await;
+            assert_eq!((shape(&own).as_str(), ended.get()), (if fails { "E" } else { "ok" }, 1));
+            assert_eq!(now() - start, S, "it has waited");
+
+            let given = Run::nursery(async |n| {
+                let start = now();
+                let r = reuse_or_open(Some(n), async |n| {
+                    n.spawn(child(fails));
+                    Ok(7)
+                })
+                .await;
+                assert_eq!((shape(&r).as_str(), ended.get(), now()), ("ok", 1, start), "it has not");
+                r
+            })
+            .await;
+            assert_eq!((shape(&given).as_str(), ended.get()), (if fails { "E" } else { "ok" }, 2));
+        }
     });
 }
 

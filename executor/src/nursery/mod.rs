@@ -114,6 +114,39 @@ use std::rc::Rc;
 /// `E: 'static` stands here, and not only at the functions, for the sake of callers whose error is a `Box<dyn Error>`:
 /// from a reference to this type the compiler concludes that `E` outlives `'s`, and without the bound it would take the
 /// lifetime hidden in that `Box` for the one that borrows have to last for.
+///
+/// A function that starts children of its caller's, or else waits for them itself, takes an `Option` of one (tractor's
+/// `maybe_open_nursery`):
+///
+/// ```
+/// use pleach_executor::{Cancelled, In, Nursery, checkpoint, run};
+/// use std::cell::Cell;
+/// type Run = In<Cancelled>;
+///
+/// /// Runs `body` in the nursery that is given, or in one of its own, which is over when this returns.
+/// async fn reuse_or_open<'s, 'env, T>(
+///     given: Option<&'s Nursery<'s, 'env, Cancelled>>,
+///     body: impl for<'n> AsyncFnOnce(&'n Nursery<'n, 'env, Cancelled>) -> Result<T, Cancelled>,
+/// ) -> Result<T, Cancelled> {
+///     match given {
+///         Some(n) => body(n).await,
+///         None => Run::nursery(body).await,
+///     }
+/// }
+///
+/// let done = Cell::new(0);
+/// let count = async || { checkpoint().await?; done.set(done.get() + 1); Ok(()) };
+/// let r: Result<(), Cancelled> = run(async {
+///     reuse_or_open(None, async |n| { n.spawn(count()); Ok(()) }).await?;
+///     assert_eq!(done.get(), 1, "its own has ended");
+///     Run::nursery(async |n| {
+///         reuse_or_open(Some(n), async |n| { n.spawn(count()); Ok(()) }).await?;
+///         assert_eq!(done.get(), 1, "this one goes on");
+///         Ok(())
+///     }).await
+/// });
+/// assert!(r.is_ok() && done.get() == 2);
+/// ```
 pub struct Nursery<'s, 'env: 's, E: 'static> {
     core: Rc<Core<E>>,
     /// Invariant in `'s`: else a short-lived future could be spawned through a shortened nursery.
