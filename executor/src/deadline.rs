@@ -21,6 +21,7 @@ mod wheel;
 
 use crate::clock::Instant;
 use heap::{Due, Heap};
+use std::marker::PhantomData;
 use wheel::{NIL, SlotId, Tick, Wheel};
 
 /// How many timers of a slot are looked at for the soonest; of a fuller slot the beginning is taken instead.
@@ -31,6 +32,8 @@ const LOOK_AT: usize = 16;
 pub(crate) struct TimerKey {
     timer: u32,
     generation: u32,
+    /// On another thread it would be a stranger's. So whatever keeps one stays where it is.
+    _local: PhantomData<*const ()>,
 }
 
 #[derive(Clone, Copy)]
@@ -108,7 +111,7 @@ impl<T> Deadlines<T> {
         };
         self.live += 1;
         self.freshen(timer);
-        TimerKey { timer, generation: self.timers[timer as usize].generation }
+        TimerKey { timer, generation: self.timers[timer as usize].generation, _local: PhantomData }
     }
 
     #[cold]

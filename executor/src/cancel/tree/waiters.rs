@@ -7,11 +7,14 @@
 
 use super::{NIL, ScopeId, Tree};
 use crate::waits::Waits;
+use std::marker::PhantomData;
 use std::task::Waker;
 
 /// A waiting operation's entry in the scope it waits in. Freed by the operation alone.
+///
+/// On another thread it would be a stranger's. So whatever waits stays where it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct WaiterKey(u32);
+pub(crate) struct WaiterKey(u32, PhantomData<*const ()>);
 
 pub(super) struct Waiter {
     pub(super) waker: Option<Waker>,
@@ -46,7 +49,7 @@ impl Tree {
         if let Some(i) = node {
             self.nodes[i].first_waiter = w;
         }
-        WaiterKey(w)
+        WaiterKey(w, PhantomData)
     }
 
     #[cold]
