@@ -5,15 +5,18 @@
 //!            └─ start() is dropped ─► the nursery      └─ never ready ─► a failure that comes out
 //! ```
 
-use crate::by_hand::message;
+use crate::by_hand::{message, settle};
 use crate::fault::{Fault, Run, shape};
 use crate::orders::in_every_order;
 use crate::{S, panic_of};
 use futures_util::future::{Either, FutureExt, select};
+use pleach_executor::testing::run_virtual;
 use pleach_executor::{CancelScope, Reason, Started, check, checkpoint, now, shielded, sleep, sleep_forever};
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 
 #[test]
 fn a_panic_before_ready_resumes_in_the_starter() {
@@ -236,5 +239,43 @@ fn never_started_is_a_failure_that_comes_out() {
             .await;
         let Err(Fault::Cancelled(c)) = r else { panic!("{}", shape(&r)) };
         assert!(matches!(c.reason(), Reason::NeverStarted));
+    });
+}
+
+/// The nursery is dropped with a child that its starter has kept. The value it gave goes then, and may drop the start.
+#[test]
+fn a_value_that_was_kept_may_drop_the_start() {
+    type Slot<'a> = Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()> + 'a>>>>>;
+    struct DropsTheStart<'a>(Slot<'a>, &'a Cell<bool>);
+    impl Drop for DropsTheStart<'_> {
+        fn drop(&mut self) {
+            self.1.set(self.0.take().is_some());
+        }
+    }
+    run_virtual(async {
+        let dropped = Cell::new(false);
+        let mut open = Box::pin(Run::nursery(async |n| {
+            let slot = Slot::default();
+            let (theirs, dropped) = (Rc::clone(&slot), &dropped);
+            *slot.borrow_mut() = Some(Box::pin(async move {
+                let scope = CancelScope::new();
+                let starters = scope.handle();
+                let start = scope.run(async |_| {
+                    let started = n.start(async move |ready: Started<DropsTheStart<'_>>| {
+                        starters.cancel();
+                        ready.set(DropsTheStart(theirs, dropped));
+                        shielded(async |_| sleep_forever().await).await?;
+                        Ok(())
+                    });
+                    started.await.map(drop)
+                });
+                drop(start.await);
+            }));
+            poll_fn(|cx| slot.borrow_mut().as_mut().expect("nobody has dropped it").as_mut().poll(cx)).await;
+            Ok::<_, Fault>(())
+        }));
+        settle(open.as_mut()).await;
+        drop(open);
+        assert!(dropped.get());
     });
 }

@@ -109,12 +109,13 @@ impl<V> Future for TaskHandle<V> {
         let me = &mut *self;
         let cell = &me.cell;
         let polled = me.wait.poll(cx, |cx| {
+            // Cloned before the cell is borrowed, and the one before dropped after: a foreign waker may do anything.
+            let own = cx.waker().clone();
             let mut home = cell.0.borrow_mut();
             match &mut *home {
                 Home::Running(waker) => {
-                    let before = waker.replace(cx.waker().clone());
+                    let before = waker.replace(own);
                     drop(home);
-                    // A foreign waker's destructor is foreign code.
                     drop(before);
                     Poll::Pending
                 }

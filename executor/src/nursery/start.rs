@@ -163,16 +163,15 @@ impl<V, E> ChildGuard<V, E> {
 impl<V, E> Drop for ChildGuard<V, E> {
     /// The child was dropped with its nursery before it had ended; after an end this finds nothing to do.
     fn drop(&mut self) {
-        let waker = match &mut *self.cell.phase.borrow_mut() {
-            phase @ (Phase::Starting(_) | Phase::Kept(..)) => {
-                match std::mem::replace(phase, Phase::Ended(None)) {
-                    Phase::Starting(waker) | Phase::Kept(_, waker) => waker,
-                    _ => None,
-                }
+        let before = {
+            let mut phase = self.cell.phase.borrow_mut();
+            if !matches!(*phase, Phase::Starting(_) | Phase::Kept(..)) {
+                return;
             }
-            _ => None,
+            std::mem::replace(&mut *phase, Phase::Ended(None))
         };
-        if let Some(waker) = waker {
+        // A value that was kept goes after this, outside of the borrow, as the starter is woken outside.
+        if let Phase::Starting(Some(waker)) | Phase::Kept(_, Some(waker)) = before {
             waker.wake();
         }
     }
@@ -266,12 +265,13 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
         let starter = StarterGuard(Rc::clone(&cell));
         self.spawn_in(name, Some(scope), Box::pin(drive(guard, child)), at);
         let answer = poll_fn(|cx| {
+            // Cloned before the phase is borrowed, and the one before dropped after: a foreign waker may do anything.
+            let own = cx.waker().clone();
             let mut phase = cell.phase.borrow_mut();
             match &mut *phase {
                 Phase::Starting(waker) | Phase::Kept(_, waker) => {
-                    let before = waker.replace(cx.waker().clone());
+                    let before = waker.replace(own);
                     drop(phase);
-                    // A foreign waker's destructor is foreign code.
                     drop(before);
                     // The scope around this call is the one that is current when it is polled.
                     runtime::reparent(cell.scope.id, runtime::with(runtime::Runtime::scope));
