@@ -15,12 +15,14 @@ mod orders;
 use by_hand::{message, poll_once};
 use orders::in_every_order;
 use pleach_executor::low_level::spawn_system;
-use pleach_executor::threads::{CallError, Host, ToThread};
+use pleach_executor::threads::{CallError, Host, ThreadLimit, ToThread};
 use pleach_executor::{
     CancelScope, Cancelled, Reason, RunFinished, RunHandle, check, checkpoint, current_task, move_on_after,
-    nursery, run, sleep, sleep_forever, to_thread,
+    nursery, run, shielded, sleep, sleep_forever, to_thread,
 };
+use std::cell::Cell;
 use std::io;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::mpsc;
@@ -419,4 +421,28 @@ fn a_scope_is_cancelled_from_another_thread() {
     });
     let remote = run(async { CancelScope::new().handle().remote() });
     assert_eq!(remote.cancel(), Err(RunFinished));
+}
+
+/// The line is over when the last calls are made: a task that one of them starts still hears of its threads, and of each in
+/// its turn.
+#[test]
+fn a_task_that_the_last_call_starts_can_use_threads() {
+    thread_local! { static SUM: Cell<u32> = const { Cell::new(0) }; }
+    run(async {
+        let last = || {
+            spawn_system(async {
+                let one = ThreadLimit::new(NonZeroUsize::MIN);
+                let adds = shielded(async |_| {
+                    for _ in 0..3 {
+                        let sum = ToThread::new().limit(&one).run(|host| host.call(|| 3).unwrap() + 4);
+                        SUM.set(SUM.get() + sum.await.unwrap());
+                    }
+                    Ok::<_, Cancelled>(())
+                });
+                adds.await.unwrap();
+            });
+        };
+        RunHandle::current().call_soon(last).unwrap();
+    });
+    assert_eq!(SUM.get(), 21);
 }

@@ -53,13 +53,12 @@ use crate::panics::Payload;
 use crate::runtime;
 use crate::waits::Waits;
 use call::{Answer, Call, Errand, Post};
+use crew::Wanted;
 use host::{Way, in_loop};
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -188,9 +187,7 @@ impl ToThread {
             // If nobody waits any more the value goes here, before the thread is anybody else's.
             drop(theirs);
         });
-        let ends = Arc::clone(&call);
-        let wanted =
-            crew.start(self.name, permit, work, move || ends.ended()).map_err(ThreadError::NotStarted)?;
+        let wanted = crew.start(self.name, permit, work, &call).map_err(ThreadError::NotStarted)?;
         Running::new(wanted, call, outcome, way).await
     }
 }
@@ -200,8 +197,7 @@ type Outcome<T> = Arc<Mutex<Option<Result<T, Payload>>>>;
 
 /// The caller's wait for a thread.
 struct Running<T> {
-    /// Is there anybody who waits for this thread?
-    wanted: Rc<Cell<bool>>,
+    wanted: Wanted,
     call: Arc<Call>,
     outcome: Outcome<T>,
     errands: Vec<Pin<Box<dyn Future<Output = Answer>>>>,
@@ -219,7 +215,7 @@ enum Cancel {
 }
 
 impl<T> Running<T> {
-    fn new(wanted: Rc<Cell<bool>>, call: Arc<Call>, outcome: Outcome<T>, way: Way) -> Self {
+    fn new(wanted: Wanted, call: Arc<Call>, outcome: Outcome<T>, way: Way) -> Self {
         let cancel = match way {
             Way::System => Cancel::Abandons(Wait::on(Waits::Thread)),
             Way::Caller => Cancel::Tells(Wait::on(Waits::Thread)),
@@ -283,6 +279,7 @@ impl<T> Future for Running<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (posts, ended) = self.call.look(cx.waker());
         if ended {
+            self.wanted.heard();
             return Poll::Ready(Ok(self.take_outcome()));
         }
         let answers = self.run_errands(posts, cx);
@@ -302,7 +299,6 @@ impl<T> Drop for Running<T> {
     fn drop(&mut self) {
         // In a forked child there is no thread, and a lock that one held stays held.
         if self.epoch == low_level::epoch() {
-            self.wanted.set(false);
             drop(self.call.gone());
         }
     }

@@ -11,6 +11,7 @@
 //! * Bounded by the callers' limits only; a permit goes back when its thread has done the work, whoever still waits for that.
 //! * **What a forked child does to it**: forgets it (`Runtime::forget`). The threads are not there.
 
+use super::call::Call;
 use super::error::BusyThreads;
 use super::limit::{Permit, ThreadLimit};
 use super::worker::{NAME, Work, Worker};
@@ -21,7 +22,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 /// How many calls run at a time that have no limit of their own. (trio's default.)
 const LIMIT: NonZeroUsize = NonZeroUsize::new(40).expect("not zero");
@@ -46,6 +48,29 @@ struct Busy {
     permit: Permit,
     /// Is its caller still there?
     wanted: Rc<Cell<bool>>,
+}
+
+/// The caller's end of a thread at work: as long as this lives somebody waits for it.
+#[must_use = "a thread that nobody wants runs on by itself"]
+pub(super) struct Wanted {
+    crew: Weak<Crew>,
+    key: u64,
+    flag: Rc<Cell<bool>>,
+}
+
+impl Wanted {
+    /// The caller has heard of the end: nothing is left to do but if the loop has not, because its line was over.
+    pub(super) fn heard(&self) {
+        if let Some(crew) = self.crew.upgrade() {
+            crew.ended(self.key);
+        }
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.flag.set(false);
+    }
 }
 
 impl Busy {
@@ -103,31 +128,47 @@ impl Crew {
         &self.run
     }
 
-    /// Has a thread do the work. When it is done the thread has `ended` called in the loop, if there still is one. The caller
-    /// says by the flag that it is gone.
+    /// Has a thread do the work. When it is done the call has ended, in the loop.
     pub(super) fn start(
-        &self,
+        self: &Rc<Self>,
         name: Option<String>,
         permit: Permit,
         work: Box<dyn FnOnce() + Send>,
-        ended: impl FnOnce() + Send + 'static,
-    ) -> io::Result<Rc<Cell<bool>>> {
+        call: &Arc<Call>,
+    ) -> io::Result<Wanted> {
         let key = self.next.get();
         self.next.set(key + 1);
         let run = self.run.clone();
+        let call = Arc::clone(call);
         let tell = Box::new(move || {
+            let ends = Arc::clone(&call);
             let in_loop = move || {
-                ended_here(key);
-                ended();
+                if let Some(crew) = Crew::if_any() {
+                    crew.ended(key);
+                }
+                ends.ended();
             };
-            // Refused if the run is over: then nobody waits, and the thread is nobody's.
-            let _ = run.call_soon(in_loop);
+            if run.call_soon(in_loop).is_err() {
+                // The line is over. If the run is not, the caller is one of its last tasks, and sees to the rest.
+                call.ended();
+            }
         });
         let worker = self.assign(Work { name: name.clone(), work, tell })?;
-        let wanted = Rc::new(Cell::new(true));
-        let busy = Busy { worker: Some(worker), name, permit, wanted: Rc::clone(&wanted) };
+        let flag = Rc::new(Cell::new(true));
+        let busy = Busy { worker: Some(worker), name, permit, wanted: Rc::clone(&flag) };
         self.busy.borrow_mut().insert(key, busy);
-        Ok(wanted)
+        Ok(Wanted { crew: Rc::downgrade(self), key, flag })
+    }
+
+    /// A thread has done its work: it is idle, and its permit goes on. The second time nothing happens.
+    fn ended(&self, key: u64) {
+        let Some(Busy { worker, permit: _permit, .. }) = self.busy.borrow_mut().remove(&key) else { return };
+        if let Some(worker) = worker {
+            self.idle.borrow_mut().push(worker);
+        }
+        if self.at_work() == 0 {
+            self.none_at_work.unpark_all();
+        }
     }
 
     /// The idle worker that came last, which leaves those that are not needed alone; or a new one.
@@ -158,18 +199,6 @@ impl Crew {
         }
         without_work.into_iter().for_each(Worker::join);
         names
-    }
-}
-
-/// A thread has done its work: it is idle, and its permit goes on.
-fn ended_here(key: u64) {
-    let Some(crew) = Crew::if_any() else { return };
-    let Some(Busy { worker, permit: _permit, .. }) = crew.busy.borrow_mut().remove(&key) else { return };
-    if let Some(worker) = worker {
-        crew.idle.borrow_mut().push(worker);
-    }
-    if crew.at_work() == 0 {
-        crew.none_at_work.unpark_all();
     }
 }
 
