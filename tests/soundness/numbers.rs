@@ -12,14 +12,14 @@ use futures_util::future::join;
 use pleach_executor::sync::Event;
 use pleach_executor::sync::channel::bounded;
 use pleach_executor::testing::{run_virtual, wake_random};
-use pleach_executor::{Started, checkpoint, move_on_after, now, run, sleep, sleep_forever};
+use pleach_executor::{Started, checkpoint, current_task, move_on_after, now, run, sleep, sleep_forever};
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -212,4 +212,79 @@ fn random_wakes_for_a_second_change_no_result() {
         .await;
         assert_eq!(shape(&r), "ok");
     }));
+}
+
+/// A nursery is polled with the waker of a task elsewhere: that one is told, and not whoever has its number here.
+#[test]
+fn the_number_of_another_executor_is_a_foreign_waker() {
+    let (give, given) = mpsc::channel();
+    let waits = thread::spawn(move || {
+        run(async move {
+            let mut woken = false;
+            poll_fn(|cx| {
+                if std::mem::replace(&mut woken, true) {
+                    return Poll::Ready(());
+                }
+                give.send(cx.waker().clone()).expect("somebody waits for it");
+                Poll::Pending
+            })
+            .await;
+        });
+    });
+    let theirs = given.recv().expect("their waker");
+    let of_another_run = run(own_waker());
+    for parent in [of_another_run, theirs] {
+        run(async {
+            let child = RefCell::new(None);
+            let mut open = pin!(Run::nursery(async |n| {
+                n.spawn(async {
+                    *child.borrow_mut() = Some(own_waker().await);
+                    sleep_forever().await?;
+                    Ok(())
+                });
+                Ok::<_, Fault>(())
+            }));
+            let mut cx = Context::from_waker(&parent);
+            while child.borrow().is_none() {
+                assert!(open.as_mut().poll(&mut cx).is_pending());
+            }
+            assert!(open.as_mut().poll(&mut cx).is_pending(), "it has settled");
+            child.take().expect("the child's waker").wake();
+        });
+    }
+    waits.join().expect("it was woken");
+}
+
+/// A static child is dropped while it is in line, and a borrowed one gets its number: its own turn comes, and nobody else's.
+#[test]
+fn a_number_in_the_run_queue_may_be_a_borrowed_childs_by_now() {
+    run_virtual(async {
+        let (main, polls) = (RefCell::new(Vec::new()), Cell::new(0));
+        let mut other = Some(Box::pin(Run::nursery(async |n| {
+            (0..3).for_each(|_| n.spawn_static(async { Ok(checkpoint().await?) }));
+            Ok::<_, Fault>(())
+        })));
+        let r = Run::nursery(async |n| {
+            assert!(poll_once(other.as_mut().expect("there").as_mut()).await.is_pending());
+            // In one poll: their entries are still in line.
+            drop(other.take());
+            for _ in 0..8 {
+                n.spawn(async {
+                    polls.set(polls.get() + 1);
+                    Ok(())
+                });
+            }
+            for _ in 0..4 {
+                main.borrow_mut().push(current_task());
+                checkpoint().await?;
+            }
+            Ok::<_, Fault>(())
+        });
+        assert!(or_hang(S, r).await.is_ok());
+        assert_eq!(polls.get(), 8);
+        assert!(
+            main.take().iter().all(|task| *task == current_task()),
+            "main is never polled in the name of another"
+        );
+    });
 }

@@ -324,9 +324,10 @@ impl Sched {
         let _none = self.system.insert(word.index(), task);
     }
 
-    /// A task of the run's own has ended; or main, or the body of a nursery: the node is nobody's any more.
+    /// A task of the run's own has ended; or main, or the body of a nursery: the node is nobody's any more. The body's
+    /// perhaps after its run, when the number of the executor is another.
     pub(crate) fn remove(&mut self, word: Word) {
-        if self.node(word).is_some() {
+        if self.nodes.of(word).is_some() {
             self.end(word.index());
         }
     }
@@ -479,11 +480,18 @@ impl Sched {
         self.hubs[h as usize].first == NIL
     }
 
+    /// The number in a waker, if it is one of this executor's nodes. One of another executor is as foreign as any.
+    #[inline]
+    fn own_word(&self, waker: &Waker) -> Option<Word> {
+        raw::word_of(waker).filter(|word| word.executor() == self.executor)
+    }
+
     /// A poll of the nursery begins: how many nodes are ready. `None` if its parent is another than before, and one
     /// that a number does not name: then `enter_hub_from` has to be told of it.
     pub(crate) fn enter_hub(&mut self, h: HubIndex, waker: &Waker) -> Option<usize> {
+        let word = self.own_word(waker);
         let hub = &mut self.hubs[h as usize];
-        match (&mut hub.parent, raw::word_of(waker)) {
+        match (&mut hub.parent, word) {
             (Parent::Node(parent), Some(word)) => *parent = word,
             (Parent::Foreign(parent), None) if parent.will_wake(waker) => {}
             (parent @ Parent::Nobody, Some(word)) => *parent = Parent::Node(word),
@@ -504,8 +512,8 @@ impl Sched {
     /// A poll of the nursery begins, by somebody new. The waker that is no longer needed comes back to be dropped
     /// outside.
     pub(crate) fn enter_hub_from(&mut self, h: HubIndex, waker: Waker) -> (usize, Option<Waker>) {
+        let parent = self.own_word(&waker).map_or(Parent::Foreign(waker), Parent::Node);
         let hub = &mut self.hubs[h as usize];
-        let parent = raw::word_of(&waker).map_or(Parent::Foreign(waker), Parent::Node);
         (hub.signalled, hub.again) = (true, false);
         match std::mem::replace(&mut hub.parent, parent) {
             Parent::Foreign(before) => (hub.ready.len(), Some(before)),
@@ -555,7 +563,9 @@ impl Sched {
             return None;
         }
         match hub.parent {
-            Parent::Node(word) => self.wake_for(word, Cause::Nurseries),
+            Parent::Node(word) if word.executor() == self.executor => self.wake_for(word, Cause::Nurseries),
+            // Its run has ended while it polled.
+            Parent::Node(_) => None,
             _ => hub.take_foreign(),
         }
     }
