@@ -12,7 +12,9 @@ mod fault;
 mod orders;
 
 use fault::{Fault, Run, shape};
+use futures_util::future::join;
 use orders::in_every_order;
+use pleach_executor::low_level::between_polls;
 use pleach_executor::sync::Event;
 use pleach_executor::testing::{run_seeded, run_virtual, wait_until_idle};
 use pleach_executor::{Started, checkpoint, run, sleep, sleep_forever, yield_now};
@@ -163,4 +165,45 @@ fn what_a_cancelled_child_held_is_gone_when_it_has_ended() {
             assert_eq!(shape(&r), "ok", "{window}");
         });
     }
+}
+
+/// A body waits for two things: a nursery whose child goes on and on, and a flag. When the flag is up it has its next turn,
+/// although the nursery could go on: with one nursery around it, and with two.
+#[test]
+fn a_nursery_does_not_go_on_while_its_own_task_waits_for_something_else() {
+    run(async {
+        for around in [false, true] {
+            let (flag, steps, raised, seen) =
+                (Rc::new(Event::new()), &Cell::new(0), &Cell::new(0), Cell::new(None));
+            let both = async {
+                let goes_on = Run::nursery(async |n| {
+                    n.spawn(async {
+                        while seen.get().is_none() {
+                            steps.set(steps.get() + 1);
+                            if steps.get() == 100 {
+                                let flag = Rc::clone(&flag);
+                                // Between two batches: the nursery is ready then as well.
+                                between_polls(move || flag.set());
+                            }
+                            if !flag.is_set() {
+                                raised.set(steps.get());
+                            }
+                            yield_now().await;
+                        }
+                        Ok(())
+                    });
+                    Ok::<_, Fault>(())
+                });
+                let waits = async {
+                    flag.wait().await.unwrap();
+                    seen.set(Some(steps.get()));
+                };
+                join(goes_on, waits).await.0
+            };
+            let r = if around { Run::nursery(async |_| both.await).await } else { both.await };
+            assert!(r.is_ok());
+            let late = seen.get().expect("the flag was seen") - raised.get();
+            assert!(late <= 1, "{late} steps of the child between flag and turn, around: {around}");
+        }
+    });
 }

@@ -23,7 +23,7 @@ use crate::error::Failure;
 use crate::panics::{Payload, Steps};
 use crate::runtime::{self, Group, Runtime, Tasks};
 use crate::task::raw::{Boxed, Child};
-use crate::task::sched::{Due, InHub, Left};
+use crate::task::sched::{Cause, Due, InHub, Left};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -97,7 +97,7 @@ impl<E: Failure + 'static> Core<E> {
 // ---- one step
 
 impl<E: Failure + 'static> Core<E> {
-    /// One step each of the borrowed children that are ready, until the body is: then it says so. `done` of them have had
+    /// One step each of the borrowed children that are ready, until the body is: then it says why. `done` of them have had
     /// theirs, `batch` were ready when this poll of the nursery began.
     pub(super) fn poll_borrowed(
         &self,
@@ -105,17 +105,17 @@ impl<E: Failure + 'static> Core<E> {
         tasks: &Tasks<'_>,
         batch: usize,
         done: &mut usize,
-    ) -> bool {
+    ) -> Option<Cause> {
         // The first is done in any case: else a deep nursery would never get on.
         while *done == 0 || rt.has_poll() {
             let Some(InHub { due, child }) = tasks.next_in_hub(self.hub, *done >= batch) else { break };
             // Every poll counts towards the loop's next look outside, however deep it happens.
             rt.take_poll(due.cause);
             *done += 1;
-            let Some(child) = child else { return true };
+            let Some(child) = child else { return Some(due.cause) };
             let _waits = self.step_of::<false>(rt, tasks, due, child);
         }
-        false
+        None
     }
 
     /// One step of a child; says whether it has ended. Made twice, so that each of its two loops has it in one piece.

@@ -30,9 +30,9 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
             let batch = rt.enter_hub(self.core.hub, cx.waker());
             let tasks = rt.change_tasks();
             let mut done = 0;
-            while self.core.poll_borrowed(rt, &tasks, batch, &mut done) {
+            while let Some(cause) = self.core.poll_borrowed(rt, &tasks, batch, &mut done) {
                 if ended.is_none() {
-                    tasks.back();
+                    tasks.back_for(cause);
                     *ended = self.poll_body(rt, body);
                 }
             }

@@ -222,8 +222,15 @@ impl Tasks<'_> {
         Some(next)
     }
 
+    /// What was current before is so again, but for the cause: the body of a nursery, which is no task of its own, has one
+    /// of its own.
+    pub(crate) fn back_for(&self, cause: Cause) {
+        self.back();
+        self.rt.cause.set(cause);
+    }
+
     /// What was current before is so again.
-    pub(crate) fn back(&self) {
+    fn back(&self) {
         self.rt.task.set(self.task);
         self.rt.cause.set(self.cause);
         self.rt.scope.set(self.scope);
