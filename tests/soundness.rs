@@ -25,6 +25,8 @@ mod numbers;
 mod stale_signals;
 #[path = "soundness/starts.rs"]
 mod starts;
+#[path = "soundness/under_a_nursery.rs"]
+mod under_a_nursery;
 
 use by_hand::message;
 use fault::Fault;

@@ -136,7 +136,8 @@ pub fn owned_fds() -> Vec<RawFd> {
 ///
 /// # Panics
 ///
-/// If a part of the runtime is borrowed, which no job of `between_polls` can see.
+/// If a task is being polled, or a part of the runtime is borrowed, which no job of `between_polls` can see.
+#[track_caller]
 pub fn forget_runtime() {
     runtime::forget();
 }

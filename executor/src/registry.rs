@@ -54,8 +54,13 @@ pub(crate) fn acquire() -> (u16, Arc<Inbox>) {
 pub(crate) fn release(number: u16) {
     let gone = {
         let mut r = lock();
+        // None if it was forgotten meanwhile.
+        let Some(inbox) = usize::from(number).checked_sub(1).and_then(|at| r.inboxes.get_mut(at)) else {
+            return;
+        };
+        let gone = inbox.take();
         r.free.push_back(number);
-        r.inboxes[usize::from(number) - 1].take()
+        gone
     };
     drop(gone);
 }

@@ -131,6 +131,8 @@ pub(crate) struct Runtime {
     task: Cell<Option<TaskId>>,
     /// Why it is being polled.
     cause: Cell<Cause>,
+    /// How many loops over tasks are on the stack, one in the other: see [`Tasks`].
+    depth: Cell<u32>,
     /// The task-local values around the code that is being polled; `None` if there are none.
     locals: RefCell<Option<Locals>>,
     root: Cell<ScopeId>,
@@ -179,6 +181,7 @@ impl Runtime {
             quiet: Cell::new(true),
             task: Cell::new(None),
             cause: Cell::new(Cause::Any),
+            depth: Cell::new(0),
             locals: RefCell::new(None),
             root: Cell::new(ScopeId::NONE),
             budget: Cell::new(BUDGET),
@@ -354,7 +357,13 @@ impl Runtime {
 
     /// A forked child's first step: everything of the parent's run is forgotten, never dropped, and the epoch
     /// grows. The thread can run anew.
+    #[track_caller]
     fn forget(&self) {
+        // Else the loop that polls it would go on among the nodes of another table, and take them for its own.
+        assert!(
+            self.depth.get() == 0,
+            "a task is being polled: forget the runtime in a job of between_polls()"
+        );
         registry::forget();
         crate::signals::dispositions::forget();
         std::mem::forget(self.sched.replace(Sched::new()));
@@ -387,6 +396,18 @@ impl Runtime {
     }
 }
 
+impl Drop for Runtime {
+    /// The thread ends. A run that is active then was leaked, or is in the hands of a destructor that comes later: its tasks
+    /// go nowhere, because their destructors would find no runtime.
+    fn drop(&mut self) {
+        if self.active.get() {
+            let sched = self.sched.replace(Sched::new());
+            registry::release(sched.executor());
+            std::mem::forget((sched, self.jobs.take()));
+        }
+    }
+}
+
 /// Access to the thread's executor.
 pub(crate) fn with<R>(f: impl FnOnce(&Runtime) -> R) -> R {
     RT.with(f)
@@ -395,6 +416,11 @@ pub(crate) fn with<R>(f: impl FnOnce(&Runtime) -> R) -> R {
 /// The same where the thread may be ending.
 fn try_with<R>(f: impl FnOnce(&Runtime) -> R) -> Option<R> {
     RT.try_with(f).ok()
+}
+
+/// Has the thread a runtime? Not any more in the last destructors of thread-locals.
+pub(crate) fn is_there() -> bool {
+    try_with(|_| ()).is_some()
 }
 
 pub(crate) fn clock() -> Clock {
@@ -461,6 +487,7 @@ pub(crate) fn disarm(key: TimerKey) {
 
 // ---- for the layers that fork
 
+#[track_caller]
 pub(crate) fn forget() {
     with(Runtime::forget);
 }

@@ -55,7 +55,8 @@ impl<'s, E: Failure + 'static> Nursery<'s, '_, E> {
             // SAFETY: Borrowed Child. The type of the nursery's future carries 's. `poll_borrowed` is the only code that
             // polls a child of the hub's ready list, and it is called from that future's poll alone. `TearDown`, in that
             // future's frame and declared after the nursery, drops every child before the frame ends. If the frame is
-            // leaked, so is the child: no other code takes a borrowed child out of the table, and the table drops none.
+            // leaked, so is the child: no other code takes a borrowed child out of the table, and the table drops none. A
+            // table that was forgotten, after a fork, is never looked at again.
             let index = sched.insert_borrowed(self.core.hub, at, unsafe { Child::erase(fut) });
             if let Some(own) = own {
                 own.word.set(Some(sched.word(index)));
@@ -197,7 +198,8 @@ impl<E: Failure + 'static> Core<E> {
 
     #[inline(always)]
     fn put_back<const STATIC: bool>(&self, rt: &Runtime, index: u32, future: Boxed<Result<(), E>>) {
-        // SAFETY: Borrowed Child: it came out of the table, and goes back into the same place.
+        // SAFETY: Borrowed Child: it came out of the table, and goes back into the same place. The number is its own while it
+        // is out, and nobody puts another table there while somebody is polled (`Runtime::forget`).
         let left = rt.sched.borrow_mut().put_back(index, unsafe { Child::erase(future) });
         if let Some(child) = left {
             self.discard_quietly(child);
@@ -235,8 +237,9 @@ impl<E> Core<E> {
     /// A child of this nursery in the type it came in with.
     fn future_of(&self, child: Child) -> Boxed<Result<(), E>> {
         // SAFETY: Own Hub: whoever calls this has taken the child out of this nursery's hub, where `spawn_in` and
-        // `spawn_static` alone put children, which return a `Result<(), E>`. Borrowed Child is kept by those who do: the
-        // nursery's poll, its tear-down, and for static children the loop.
+        // `spawn_static` alone put children, which return a `Result<(), E>`. The hub's number is the nursery's until its core
+        // goes, and in its table: nobody is polled on in another, and the tear-down looks. Borrowed Child is kept by those
+        // who take it: the nursery's poll, its tear-down, and for static children the loop.
         unsafe { child.into_future() }
     }
 }
@@ -262,6 +265,10 @@ impl<E> Drop for TearDown<'_, '_, '_, E> {
             let own = core.started.borrow_mut().remove(&index);
             // With the child goes the scope of its own, and with that a cause of a user's making.
             steps.step(|| drop((core.future_of(child), own)));
+            if !runtime::is_current_epoch(core.run) {
+                // It has forgotten the runtime, and the hub's number is a stranger's.
+                return steps.resume();
+            }
         }
         runtime::close_hub(core.hub);
         // On the ordinary way a panic is kept in the core, and resumes after this.

@@ -26,9 +26,10 @@ impl<E: Failure + 'static> Nursery<'_, '_, E> {
     ) -> Poll<Result<T, E>> {
         runtime::with(|rt| {
             rt.require_run(self.core.run, "nursery");
+            // First of all: from here on nobody may forget the runtime, whatever foreign code runs.
+            let tasks = rt.change_tasks();
             self.core.hang(rt);
             let batch = rt.enter_hub(self.core.hub, cx.waker());
-            let tasks = rt.change_tasks();
             let mut done = 0;
             while let Some(cause) = self.core.poll_borrowed(rt, &tasks, batch, &mut done) {
                 if ended.is_none() {

@@ -172,6 +172,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if !runtime::is_there() {
+            // A guest that was kept in a thread-local: the thread ends, and the runtime was dropped before.
+            return;
+        }
         runtime::remove_node(self.main);
         // What panics from here on has nowhere to go.
         let mut steps = Steps::new();

@@ -112,7 +112,7 @@ impl<F: Future> Visit<F> {
 
 impl<F: Future> Drop for Visit<F> {
     fn drop(&mut self) {
-        if self.whereabouts != Whereabouts::Outside {
+        if self.whereabouts != Whereabouts::Outside || !runtime::is_there() {
             return;
         }
         wake();

@@ -83,6 +83,7 @@ impl Runtime {
 
     /// Tasks are polled one after the other from here on.
     pub(crate) fn change_tasks(&self) -> Tasks<'_> {
+        self.depth.set(self.depth.get() + 1);
         Tasks {
             rt: self,
             task: self.task.get(),
@@ -241,6 +242,7 @@ impl Tasks<'_> {
 impl Drop for Tasks<'_> {
     fn drop(&mut self) {
         self.back();
+        self.rt.depth.set(self.rt.depth.get() - 1);
     }
 }
 
