@@ -229,6 +229,28 @@ fn everything_comes_before_the_end_and_each_end_has_one_user() {
     });
 }
 
+/// Who was refused has not freed the end for the next.
+#[test]
+fn an_end_in_use_is_busy_however_often_somebody_tries() {
+    in_every_order(async || {
+        let (send, receive) = lock_step_pipe();
+        let mut sending = Box::pin(send.send_all(b"x"));
+        polled_once(&mut sending).await;
+        let mut results = Vec::new();
+        for _ in 0..3 {
+            results.push(send.send_all(b"y").await.unwrap());
+        }
+        assert_eq!(count(&results, SendError::Busy), 3);
+        let mut receiving = Box::pin(receive.receive(9));
+        polled_once(&mut receiving).await;
+        for _ in 0..3 {
+            assert_eq!(receive.receive(9).await.unwrap(), Err(ReceiveError::Busy));
+        }
+        let (sent, received) = join(sending, receiving).await;
+        assert_eq!((sent.unwrap(), received.unwrap()), (Ok(()), Ok(b"x".into())));
+    });
+}
+
 /// Case X40. After the end of one direction the other keeps working; a second end is fine.
 #[test]
 fn one_direction_can_end_while_the_other_goes_on() {
@@ -310,6 +332,14 @@ fn a_lock_step_send_that_is_given_up_takes_back_the_rest() {
         .await;
         assert_eq!(shape(&r), "ok");
     });
+}
+
+async fn polled_once(fut: &mut (impl Future + Unpin)) {
+    poll_fn(|cx| {
+        assert!(std::pin::Pin::new(&mut *fut).poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Polls a future so many times, then drops it.

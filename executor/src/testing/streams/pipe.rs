@@ -99,7 +99,7 @@ pub(super) struct InUse<'p>(&'p Cell<bool>);
 
 impl<'p> InUse<'p> {
     pub(super) fn begin(of: &'p Cell<bool>) -> Option<Self> {
-        (!of.replace(true)).then_some(InUse(of))
+        (!of.replace(true)).then(|| InUse(of))
     }
 }
 
