@@ -8,9 +8,10 @@ use crate::S;
 use crate::trial::{Trial, cases};
 use futures_util::StreamExt;
 use futures_util::future::join;
+use pleach_executor::io::{ReadBytes, WriteBytes};
 use pleach_executor::sync::channel::bounded;
 use pleach_executor::sync::{broadcast, watch};
-use pleach_executor::testing::streams::{lock_step_pipe, memory_pair, memory_pipe};
+use pleach_executor::testing::streams::{lock_step_pair, lock_step_pipe, memory_pair, memory_pipe};
 use pleach_executor::{Cancelled, move_on_after, sleep};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -35,6 +36,14 @@ cases! {
     receiving_through_memory => ["testing/streams.rs MemoryReceive::receive"],
     sending_both_ways => ["testing/streams.rs MemoryStream::send_all"],
     receiving_both_ways => ["testing/streams.rs MemoryStream::receive"],
+    writing_in_lock_step => [
+        "testing/streams/bytes.rs WriteBytes for MemorySend::write",
+        "testing/streams/bytes.rs WriteBytes for MemoryStream::write",
+    ],
+    reading_in_lock_step => [
+        "testing/streams/bytes.rs ReadBytes for MemoryReceive::read",
+        "testing/streams/bytes.rs ReadBytes for MemoryStream::read",
+    ],
 }
 
 async fn send(trial: &Trial, capacity: usize) {
@@ -295,4 +304,44 @@ async fn receiving_both_ways(trial: &Trial) {
     a.close();
     all.extend(b.receive(9).await.into_iter().flatten().flatten());
     assert_eq!(all, b"abc");
+}
+
+/// A write says how much the reader has got, or the reader has got nothing of it.
+async fn writing_in_lock_step(trial: &Trial) {
+    let (a, b) = lock_step_pair();
+    let got = RefCell::new(Vec::new());
+    let reading = async {
+        sleep(2 * S).await?;
+        let mut room = [0; 2];
+        while let Some(read) = move_on_after(4 * S, async |_| b.read(&mut room).await).await? {
+            if read == 0 {
+                break;
+            }
+            got.borrow_mut().extend_from_slice(&room[..read]);
+        }
+        std::io::Result::Ok(())
+    };
+    let written = trial.beside(a.write(b"abc"), reading).await;
+    let told = written.and_then(Result::ok).unwrap_or(0);
+    assert_eq!(got.take(), b"abc"[..told], "no more and no less than it said");
+}
+
+/// What a read that ends early was given is the next one's.
+async fn reading_in_lock_step(trial: &Trial) {
+    let (a, b) = lock_step_pair();
+    let (mut room, mut rest, mut written) = ([0; 2], [0; 8], 0);
+    let writing = async {
+        sleep(2 * S).await?;
+        move_on_after(4 * S, async |_| a.write_all_counting(b"abc", &mut written).await).await
+    };
+    let read = trial.beside(b.read(&mut room), writing).await;
+    let mut all = room[..read.and_then(Result::ok).unwrap_or(0)].to_vec();
+    a.send_eof();
+    loop {
+        match b.read(&mut rest).await.expect("no error") {
+            0 => break,
+            read => all.extend_from_slice(&rest[..read]),
+        }
+    }
+    assert_eq!(all, b"abc"[..written]);
 }

@@ -6,11 +6,15 @@
 //!                             └─ take_sent: what a test reads        put: what a test feeds ─► arrived
 //! ```
 //!
+//! `pipe.rs`: what the two ends share. `bytes.rs`: they are read and written by the traits of [`crate::io`], and fail then as
+//! sockets do.
+//!
 //! Rules:
 //! * An end that was closed by its own side fails with `Closed`; a sender whose receiver is gone with `Broken`; the second
 //!   of two who use one end at once with `Busy`; a receiver whose sender is gone gets what was sent, then `End`.
 //! * Every operation suspends once before it does anything, so that two of one end meet (`Busy`), in any order.
 
+mod bytes;
 mod error;
 mod pipe;
 
@@ -18,7 +22,7 @@ pub use error::{ReceiveError, SendError};
 
 use crate::checkpoint::checkpoint;
 use crate::error::Cancelled;
-use pipe::{InUse, Mode, Pipe, TakeBack};
+use pipe::{InUse, Mode, Pipe, TakeBack, Wants};
 use std::fmt;
 use std::rc::Rc;
 
@@ -48,7 +52,8 @@ pub fn memory_pipe() -> (MemorySend, MemoryReceive) {
     open(Mode::Free)
 }
 
-/// A pipe without room: a send is over when all of it has been received. Source: trio's `lockstep_stream_one_way_pair`.
+/// A pipe without room: a send is over when all of it has been received. A [`write`](crate::io::WriteBytes::write) waits for a
+/// read, and gives it as much as that has room for. Source: trio's `lockstep_stream_one_way_pair`.
 ///
 /// ```
 /// use pleach_executor::{Cancelled, nursery, testing::{run_virtual, streams::lock_step_pipe, wait_until_idle}};
@@ -105,19 +110,17 @@ impl MemorySend {
     /// [`Cancelled`] if the scope around the call is cancelled; [`SendError`] says the rest.
     pub async fn send_all(&self, bytes: &[u8]) -> Result<Result<(), SendError>, Cancelled> {
         let pipe = &*self.0;
-        if pipe.send_closed.get() {
-            checkpoint().await?;
-            return Ok(Err(SendError::Closed));
-        }
-        let Some(_in_use) = InUse::begin(&pipe.sending) else { return Ok(Err(SendError::Busy)) };
-        checkpoint().await?;
+        let _in_use = match self.begin().await? {
+            Ok(in_use) => in_use,
+            Err(e) => return Ok(Err(e)),
+        };
         if let Err(e) = pipe.may_send() {
             return Ok(Err(e));
         }
         pipe.bytes.borrow_mut().sent.extend(bytes);
         pipe.pump_unless_held();
         if pipe.mode == Mode::LockStep {
-            let taking_back = TakeBack(pipe);
+            let taking_back = TakeBack { pipe, count: bytes.len() };
             while !pipe.is_empty() && pipe.may_send().is_ok() {
                 pipe.lot.park().await?;
             }
@@ -128,6 +131,17 @@ impl MemorySend {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Suspends once, with this end in use.
+    async fn begin(&self) -> Result<Result<InUse<'_>, SendError>, Cancelled> {
+        if self.0.send_closed.get() {
+            checkpoint().await?;
+            return Ok(Err(SendError::Closed));
+        }
+        let Some(in_use) = InUse::begin(&self.0.sending) else { return Ok(Err(SendError::Busy)) };
+        checkpoint().await?;
+        Ok(Ok(in_use))
     }
 
     /// No more will be sent: the receiver gets what was, then [`ReceiveError::End`]. Closing again does nothing.
@@ -175,20 +189,31 @@ impl MemoryReceive {
     pub async fn receive(&self, max: usize) -> Result<Result<Vec<u8>, ReceiveError>, Cancelled> {
         assert!(max > 0, "nothing was to be received: ask for one byte at least");
         let pipe = &*self.0;
-        if pipe.receive_closed.get() {
-            checkpoint().await?;
-            return Ok(Err(ReceiveError::Closed));
-        }
-        let Some(_in_use) = InUse::begin(&pipe.receiving) else { return Ok(Err(ReceiveError::Busy)) };
-        checkpoint().await?;
+        let _in_use = match self.begin().await? {
+            Ok(in_use) => in_use,
+            Err(e) => return Ok(Err(e)),
+        };
+        let mut wants = None;
         loop {
             if let Some(received) = self.take(max) {
                 // A lock-step sender may wait for this.
                 pipe.lot.unpark_all();
                 return Ok(received);
             }
+            wants.get_or_insert_with(|| Wants::begin(pipe, max));
             pipe.lot.park().await?;
         }
+    }
+
+    /// Suspends once, with this end in use.
+    async fn begin(&self) -> Result<Result<InUse<'_>, ReceiveError>, Cancelled> {
+        if self.0.receive_closed.get() {
+            checkpoint().await?;
+            return Ok(Err(ReceiveError::Closed));
+        }
+        let Some(in_use) = InUse::begin(&self.0.receiving) else { return Ok(Err(ReceiveError::Busy)) };
+        checkpoint().await?;
+        Ok(Ok(in_use))
     }
 
     fn take(&self, max: usize) -> Option<Result<Vec<u8>, ReceiveError>> {

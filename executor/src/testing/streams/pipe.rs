@@ -37,6 +37,8 @@ pub(super) struct Pipe {
     pub(super) receive_closed: Cell<bool>,
     pub(super) sending: Cell<bool>,
     pub(super) receiving: Cell<bool>,
+    /// How many bytes a receive that waits has asked for and not been given yet.
+    pub(super) wanted: Cell<usize>,
     /// Whoever waits for a change.
     pub(super) lot: ParkingLot,
 }
@@ -51,6 +53,7 @@ impl Pipe {
             receive_closed: Cell::new(false),
             sending: Cell::new(false),
             receiving: Cell::new(false),
+            wanted: Cell::new(0),
             lot: ParkingLot::new(),
         }
     }
@@ -88,6 +91,24 @@ impl Pipe {
         }
     }
 
+    /// Puts on the way what may go now of `bytes`, and says how much. `None`: nobody waits for any, and there is no room.
+    ///
+    /// A lock-step pipe gives to a receive that waits, in one step: so a write that is dropped has written nothing.
+    pub(super) fn offer(&self, bytes: &[u8]) -> Option<Result<usize, SendError>> {
+        if let Err(e) = self.may_send() {
+            return Some(Err(e));
+        }
+        let is_free = self.mode == Mode::Free || self.held.get();
+        let count = if is_free { bytes.len() } else { bytes.len().min(self.wanted.get()) };
+        if count == 0 && !bytes.is_empty() {
+            return None;
+        }
+        self.wanted.set(self.wanted.get().saturating_sub(count));
+        self.bytes.borrow_mut().sent.extend(&bytes[..count]);
+        self.pump_unless_held();
+        Some(Ok(count))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         let bytes = self.bytes.borrow();
         bytes.sent.is_empty() && bytes.arrived.is_empty()
@@ -109,13 +130,38 @@ impl Drop for InUse<'_> {
     }
 }
 
-/// A lock-step send that is given up takes back what has not been taken.
-pub(super) struct TakeBack<'p>(pub(super) &'p Pipe);
+/// A receive wants bytes as long as this lives.
+pub(super) struct Wants<'p>(&'p Pipe);
+
+impl<'p> Wants<'p> {
+    pub(super) fn begin(of: &'p Pipe, max: usize) -> Self {
+        of.wanted.set(max);
+        if of.mode == Mode::LockStep {
+            // Whoever has bytes for it.
+            of.lot.unpark_all();
+        }
+        Wants(of)
+    }
+}
+
+impl Drop for Wants<'_> {
+    fn drop(&mut self) {
+        self.0.wanted.set(0);
+    }
+}
+
+/// A lock-step send that is given up takes back what has not been taken of its bytes.
+pub(super) struct TakeBack<'p> {
+    pub(super) pipe: &'p Pipe,
+    pub(super) count: usize,
+}
 
 impl Drop for TakeBack<'_> {
     fn drop(&mut self) {
-        let mut bytes = self.0.bytes.borrow_mut();
-        bytes.sent.clear();
-        bytes.arrived.clear();
+        let mut bytes = self.pipe.bytes.borrow_mut();
+        // Its bytes are the last ones: on the way, and before them those that have arrived.
+        let (sent, arrived) = (bytes.sent.len(), bytes.arrived.len());
+        bytes.sent.truncate(sent.saturating_sub(self.count));
+        bytes.arrived.truncate(arrived.saturating_sub(self.count.saturating_sub(sent)));
     }
 }
