@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `pipe.rs`: what the two ends share. `bytes.rs`: they are read and written by the traits of [`crate::io`], and fail then as
-//! sockets do.
+//! sockets do. `checks.rs`: what every stream promises, to be checked on any.
 //!
 //! Rules:
 //! * An end that was closed by its own side fails with `Closed`; a sender whose receiver is gone with `Broken`; the second
@@ -15,9 +15,11 @@
 //! * Every operation suspends once before it does anything, so that two of one end meet (`Busy`), in any order.
 
 mod bytes;
+mod checks;
 mod error;
 mod pipe;
 
+pub use checks::{Room, check_half_closeable, check_one_way, check_two_way};
 pub use error::{ReceiveError, SendError};
 
 use crate::checkpoint::checkpoint;
