@@ -61,6 +61,7 @@ fn a_pair_in_memory_is_a_stream_of_two_halves() {
     });
 }
 
+/// Case X40. As of a pair in memory.
 #[test]
 fn a_unix_socket_is_a_stream_of_two_halves() {
     guarded(async {
@@ -69,6 +70,7 @@ fn a_unix_socket_is_a_stream_of_two_halves() {
     });
 }
 
+/// Case X38. As of a pipe in memory.
 #[test]
 fn a_tcp_connection_is_a_stream_of_two_halves() {
     guarded(async {

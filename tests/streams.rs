@@ -4,6 +4,8 @@
 //! ```text
 //!   a ═══ Stream<TcpStream> │ Stream<UnixStream> ═══ b          every case on both
 //! ```
+//!
+//! What every stream of bytes promises is checked in `stream_checks.rs`; here is what these two have besides.
 
 #[path = "support/guarded.rs"]
 mod guarded;
@@ -93,71 +95,6 @@ fn two_transfers_in_opposite_directions_deliver_exactly_what_was_sent() {
         })
         .await?;
         assert!(beside.get() > 10, "{} steps beside it", beside.get());
-    });
-}
-
-/// Case X40. An end of one direction is not one of the other.
-#[test]
-fn after_send_eof_the_other_direction_goes_on() {
-    on_each!(|a, b| {
-        a.write_all(b"last words").await?;
-        a.send_eof()?;
-        a.send_eof()?;
-        assert_eq!(Fault::of(&a.write(b"x").await.unwrap_err()), Fault::Closed);
-        assert_eq!(Fault::of(&a.write(b"").await.unwrap_err()), Fault::Closed, "also for nothing");
-        let mut got = [0; 32];
-        assert_eq!(b.read(&mut got).await?, 10);
-        assert_eq!(&got[..10], b"last words");
-        assert_eq!(b.read(&mut got).await?, 0);
-        b.write_all(b"heard").await?;
-        a.read_exact(&mut got[..5]).await?;
-        assert_eq!(&got[..5], b"heard");
-    });
-}
-
-/// Case X38. What was sent before a close arrives before the end; an empty send sends nothing.
-#[test]
-fn what_was_sent_before_a_close_arrives_before_the_end() {
-    on_each!(|a, b| {
-        assert_eq!(a.write(b"").await?, 0);
-        assert_eq!(b.try_read(&mut [0; 8])?, None, "nothing was sent");
-        a.write_all(b"all").await?;
-        drop(a);
-        let mut got = [0; 8];
-        b.read_exact(&mut got[..3]).await?;
-        assert_eq!(b.read(&mut got).await?, 0);
-        assert_eq!(b.read(&mut []).await?, 0, "no room is not the end, and gives as little");
-    });
-}
-
-/// Case X38. One owner each way: a second task is told, and the first waits on.
-#[test]
-fn a_second_task_in_the_same_direction_is_busy() {
-    on_each!(|a, b| {
-        let (large, mut read) = (vec![7; 8 << 20], [0; 4]);
-        let mut writing = pin!(a.write_all(&large));
-        begin(&mut writing).await;
-        assert_eq!(Fault::of(&a.write(b"x").await.unwrap_err()), Fault::Busy);
-        assert_eq!(
-            Fault::of(&a.write_all(b"x").await.unwrap_err()),
-            Fault::Busy,
-            "between two steps as well"
-        );
-        let mut reading = pin!(a.read(&mut read));
-        begin(&mut reading).await;
-        assert_eq!(Fault::of(&a.read(&mut [0; 4]).await.unwrap_err()), Fault::Busy);
-        b.write_all(b"word").await?;
-        assert_eq!(reading.await?, 4, "the first reader waits on");
-        Run::nursery(async |n| {
-            n.spawn(async {
-                let mut got = vec![0; large.len()];
-                b.read_exact(&mut got).await?;
-                assert!(got == large, "of the one that was refused nothing was sent");
-                Ok(())
-            });
-            writing.await
-        })
-        .await?;
     });
 }
 
@@ -254,19 +191,6 @@ fn parts_are_written_and_filled_in_their_order() {
         assert_eq!(b.read_vectored(&mut room).await?, 7);
         assert_eq!((&first, &second[..4]), (b"one", &b" two"[..]));
         assert_eq!((a.write_vectored(&[]).await?, b.read_vectored(&mut []).await?), (0, 0));
-    });
-}
-
-#[test]
-fn what_is_too_short_is_an_unexpected_end() {
-    on_each!(|a, b| {
-        a.write_all(b"abc").await?;
-        a.send_eof()?;
-        let (mut got, mut done) = ([0; 5], 0);
-        let e = b.read_exact_counting(&mut got, &mut done).await.unwrap_err();
-        assert_eq!((e.kind(), done, &got[..3]), (io::ErrorKind::UnexpectedEof, 3, &b"abc"[..]));
-        assert_eq!(Fault::of(&e), Fault::Broken);
-        b.read_exact(&mut []).await?;
     });
 }
 
