@@ -14,7 +14,7 @@ mod guarded;
 #[path = "support/orders.rs"]
 mod orders;
 
-use by_hand::message;
+use by_hand::{message, poll_once, settle};
 use guarded::guarded;
 use orders::in_every_order;
 use pleach_executor::io::{BufReader, BufWriter, ReadBytes, WriteBytes, pipe, split};
@@ -28,6 +28,7 @@ use pleach_executor::{both, checkpoint, shielded};
 use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 
 /// Of a pipe that takes nothing by itself.
 const LOCK_STEP: Room = Room::Below(5000);
@@ -144,6 +145,36 @@ fn a_lock_step_write_is_as_much_as_a_read_has_room_for() {
         a.send.hold();
         assert_eq!(a.write(b"on the way").await.expect("it is held"), 10);
         assert_eq!(a.send.take_sent(99), b"on the way");
+    });
+}
+
+/// It waits while nobody reads, also when somebody has and gave up; and what a read was given is not taken back by others.
+#[test]
+fn a_lock_step_write_gives_to_a_read_that_waits_and_to_nobody_else() {
+    in_every_order(async || {
+        let (a, b) = lock_step_pair();
+        let (mut room, mut given_up) = ([0; 2], [0; 2]);
+        settle(pin!(b.read(&mut given_up))).await;
+        let mut early = Box::pin(a.write(b"nobody"));
+        settle(early.as_mut()).await;
+        drop(early);
+
+        let mut reading = Box::pin(b.read(&mut room));
+        settle(reading.as_mut()).await;
+        assert_eq!(a.write(b"abc").await.expect("somebody reads"), 2);
+        let mut second = Box::pin(a.write(b"c"));
+        assert!(
+            poll_once(second.as_mut()).await.is_pending() && poll_once(second.as_mut()).await.is_pending()
+        );
+        drop((second, reading));
+
+        let mut sending = Box::pin(a.send_all(b"xyz"));
+        settle(sending.as_mut()).await;
+        drop(sending);
+        let mut got = [0; 8];
+        assert_eq!((b.read(&mut got).await.expect("no error"), &got[..2]), (2, &b"ab"[..]));
+        a.close();
+        assert_eq!(b.read(&mut got).await.expect("no error"), 0, "what was given up is gone");
     });
 }
 
