@@ -81,6 +81,8 @@ impl Runtime {
         if self.quiet.get() { Ok(()) } else { self.look_up_and_report() }
     }
 
+    #[cold]
+    #[inline(never)]
     fn look_up_and_report(&self) -> Result<(), Cancelled> {
         bump(&self.counters.checks);
         let reason = match self.scopes.borrow().effective(self.scope.get()) {
