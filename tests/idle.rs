@@ -11,13 +11,20 @@ mod orders;
 use fault::{Fault, Run, shape};
 use futures_util::future::select;
 use orders::in_every_order;
+use pleach_executor::net::UnixStream;
 use pleach_executor::testing::{
-    jump, limited, run_limited, run_seeded, run_virtual, set_autojump, wait_until_idle, wait_until_idle_for,
+    jump, limited, run_limited, run_seeded, run_virtual, set_autojump, set_autojump_after, wait_until_idle,
+    wait_until_idle_for,
 };
-use pleach_executor::{CancelScope, Instant, checkpoint, now, run, sleep, sleep_until, stats, yield_now};
+use pleach_executor::{
+    CancelScope, Instant, checkpoint, move_on_after, now, run, sleep, sleep_until, stats, yield_now,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::future::{Future, poll_fn};
+use std::io::Write;
 use std::pin::pin;
+use std::sync::mpsc;
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -50,6 +57,52 @@ fn a_clock_that_may_not_jump_moves_by_hand_only() {
 #[should_panic(expected = "use run_virtual")]
 fn the_machines_clock_is_not_moved() {
     run(async { jump(S) });
+}
+
+/// Somebody at the other end of a socket who is real: the answer comes after the run has nothing left to do.
+#[test]
+fn what_comes_from_outside_in_time_is_there_before_the_clock_jumps() {
+    for (patience, comes) in [(600 * S, true), (Duration::ZERO, false)] {
+        run_virtual(async {
+            let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            let ours = UnixStream::from_std(ours).unwrap();
+            let (ask, asked) = mpsc::channel::<()>();
+            let answers = std::thread::spawn(move || {
+                asked.recv().expect("the run lives");
+                theirs.write_all(b"!").expect("it is read, or not");
+            });
+            set_autojump_after(patience);
+            let mut ask = Some(ask);
+            let start = now();
+            let answer = move_on_after(S, async |_| {
+                let mut byte = [0];
+                let mut read = pin!(ours.read(&mut byte));
+                poll_fn(|cx| {
+                    let read = read.as_mut().poll(cx);
+                    // Asked when nothing but the answer, and the limit, is left to wait for.
+                    if let Some(ask) = ask.take_if(|_| comes) {
+                        ask.send(()).expect("it is there");
+                    }
+                    read
+                })
+                .await
+            })
+            .await
+            .unwrap();
+            assert_eq!((answer, now() - start), if comes { (Some(1), Duration::ZERO) } else { (None, S) });
+            if let Some(ask) = ask {
+                ask.send(()).expect("it waits");
+            }
+            set_autojump_after(Duration::ZERO);
+            answers.join().expect("no panic");
+        });
+    }
+}
+
+#[test]
+#[should_panic(expected = "use run_virtual")]
+fn the_machines_clock_jumps_after_nothing() {
+    run(async { set_autojump_after(S) });
 }
 
 #[test]

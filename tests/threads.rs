@@ -18,7 +18,9 @@ use futures_util::{FutureExt, future::join_all};
 use orders::in_every_order;
 use pleach_executor::low_level::retire_threads;
 use pleach_executor::testing::{run_virtual, wait_until_idle};
-use pleach_executor::threads::{ThreadError, ThreadLimit, ToThread, at_work, resolve, wait_for_all};
+use pleach_executor::threads::{
+    ThreadError, ThreadLimit, ToThread, at_work, default_limit, resolve, wait_for_all,
+};
 use pleach_executor::{
     CancelScope, Cancelled, Reason, TaskLocal, check, checkpoint, move_on_after, now, nursery, run, shielded,
     sleep, to_thread,
@@ -315,6 +317,64 @@ fn a_limit_counts_a_call_once() {
         call.await.unwrap();
         assert_eq!(limit.used(), 0);
     });
+}
+
+/// A limit that rises lets those in line go on, one after the other; one that falls stops nobody.
+#[test]
+fn a_limit_can_be_changed_while_calls_run_and_wait() {
+    in_every_order(async || {
+        let limit = ThreadLimit::new(1.try_into().unwrap());
+        let gates = [(); 4].map(|()| Gate::default());
+        let _open = gates.each_ref().map(OpensAtLast);
+        let mut calls =
+            gates.clone().map(|gate| Box::pin(ToThread::new().limit(&limit).run(move |_| gate.pass())));
+        for call in &mut calls {
+            settle(call.as_mut()).await;
+        }
+        assert_eq!((limit.total(), limit.used()), (1, 1));
+        limit.set_total(3.try_into().unwrap());
+        assert_eq!((limit.total(), limit.used()), (3, 3), "two of those in line have theirs");
+        limit.set_total(1.try_into().unwrap());
+        assert_eq!(limit.used(), 3, "nobody is stopped");
+        let [first, second, third, mut fourth] = calls;
+        gates[0].open();
+        first.await.unwrap();
+        assert_eq!(limit.used(), 2);
+        gates[1].open();
+        second.await.unwrap();
+        settle(fourth.as_mut()).await;
+        assert_eq!(limit.used(), 1, "the fourth waits: there is room for one, and the third has it");
+        gates[2].open();
+        third.await.unwrap();
+        assert_eq!(limit.used(), 1, "now it is the fourth's");
+        gates[3].open();
+        fourth.await.unwrap();
+        assert_eq!(limit.used(), 0);
+    });
+}
+
+/// The limit of the run is one like any other.
+#[test]
+fn the_limit_of_a_run_can_be_changed_and_is_the_next_runs_no_more() {
+    run_virtual(async {
+        default_limit().set_total(1.try_into().unwrap());
+        let gate = Gate::default();
+        let _opens = OpensAtLast(&gate);
+        let (there, called) = (gate.clone(), Cell::new(false));
+        let mut first = pin!(to_thread(move || there.pass()));
+        settle(first.as_mut()).await;
+        let mut second = pin!(async {
+            to_thread(|| ()).await.unwrap();
+            called.set(true);
+        });
+        settle(second.as_mut()).await;
+        assert_eq!((default_limit().used(), called.get()), (1, false));
+        gate.open();
+        first.await.unwrap();
+        second.await;
+        assert!(called.get());
+    });
+    run_virtual(async { assert_eq!(default_limit().total(), 40) });
 }
 
 #[test]

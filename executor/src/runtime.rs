@@ -117,6 +117,8 @@ pub(crate) struct Runtime {
     pub(crate) idle: RefCell<Idlers>,
     /// May the virtual clock jump by itself?
     pub(crate) autojump: Cell<bool>,
+    /// For how long, in real time, something from outside is waited for before it does.
+    pub(crate) patience: Cell<Duration>,
     /// Whom the reactor and other threads wake: kept for their memory.
     pub(crate) woken: RefCell<Vec<Waker>>,
     pub(crate) words: RefCell<Vec<u64>>,
@@ -172,6 +174,7 @@ impl Runtime {
             jobs: RefCell::new(VecDeque::new()),
             idle: RefCell::new(Idlers::new()),
             autojump: Cell::new(true),
+            patience: Cell::new(Duration::ZERO),
             woken: RefCell::new(Vec::new()),
             words: RefCell::new(Vec::new()),
             calls: RefCell::new(None),
@@ -220,6 +223,7 @@ impl Runtime {
         self.run.set(self.run.get().wrapping_add(1));
         self.clock.set(clock);
         self.autojump.set(true);
+        self.patience.set(Duration::ZERO);
         // In a test nothing is to come from outside, or it is announced.
         self.deadlock_forbidden.set(clock.is_virtual());
         self.expected_wakes.set(0);

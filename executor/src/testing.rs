@@ -11,6 +11,28 @@
 //! * `sequencer.rs`: blocks that run one after the other. `streams.rs`: bytes without sockets.
 //! * `limited.rs`: a time limit that says who hangs, and where.
 //!
+//! They combine: a seed decides the order, the clock jumps, and the limit (in real time) ends what hangs.
+//!
+//! ```
+//! use pleach_executor::{checkpoint, nursery, Cancelled, testing::{limited, run_seeded}};
+//! use std::{cell::RefCell, time::Duration};
+//! for seed in 1..20 {
+//!     let order = || {
+//!         let order = RefCell::new(Vec::new());
+//!         let r: Result<(), Cancelled> = run_seeded(seed, limited(Duration::from_secs(60), nursery(async |n| {
+//!             for child in 0..5 {
+//!                 let order = &order;
+//!                 n.spawn(async move { checkpoint().await?; order.borrow_mut().push(child); Ok(()) });
+//!             }
+//!             Ok(())
+//!         })));
+//!         r.unwrap();
+//!         order.into_inner()
+//!     };
+//!     assert_eq!(order(), order(), "one seed, one trace");
+//! }
+//! ```
+//!
 //! Only with the feature `testing`.
 
 mod checkpoints;
@@ -24,7 +46,7 @@ pub use checkpoints::{assert_checkpoints, assert_no_checkpoints};
 pub use idle::{wait_until_idle, wait_until_idle_for};
 pub use limited::{limited, run_limited};
 pub use sequencer::{SequenceBroken, Sequencer, Turn};
-pub use time::{jump, set_autojump};
+pub use time::{jump, set_autojump, set_autojump_after};
 
 use crate::clock::{Clock, Instant};
 use crate::run::run_with;

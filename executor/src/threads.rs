@@ -62,9 +62,33 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+/// What calls of this run count against that have no limit of their own: 40 at a time, until
+/// [`set_total`](ThreadLimit::set_total) says otherwise.
+///
+/// # Panics
+///
+/// Outside a run.
+///
+/// # References
+///
+/// trio's `current_default_thread_limiter`.
+///
+/// ```
+/// use pleach_executor::{run, threads::default_limit};
+/// run(async {
+///     assert_eq!(default_limit().total(), 40);
+///     default_limit().set_total(4.try_into().unwrap());
+/// });
+/// ```
+#[must_use]
+#[track_caller]
+pub fn default_limit() -> ThreadLimit {
+    Crew::current().limit().clone()
+}
+
 /// Runs `f` on a worker thread and waits for its value. Its panic continues here.
 ///
-/// At most 40 such calls of a run are at work at a time; further ones wait for their turn. For a name, another limit, a way
+/// At most 40 such calls of a run are at work at a time ([`default_limit`]); further ones wait for their turn. For a name, another limit, a way
 /// back into the loop, or a call that can be given up, see [`ToThread`].
 ///
 /// [Task-local](crate::TaskLocal) values stay here: `f` gets what it captures. (trio copies the context. Values here need not

@@ -35,7 +35,7 @@ pub fn jump(d: Duration) {
 /// May the virtual clock jump to the next deadline when nothing can run? Every run begins with yes.
 ///
 /// With no, a deadline comes only by [`jump`]. It takes effect at once. Source: trio's `MockClock.autojump_threshold`,
-/// zero and infinite.
+/// zero and infinite; for what lies between see [`set_autojump_after`].
 ///
 /// # Panics
 ///
@@ -60,5 +60,33 @@ pub fn set_autojump(on: bool) {
     runtime::with(|rt| {
         assert!(rt.clock().is_virtual(), "set_autojump() needs the virtual clock: use run_virtual");
         rt.autojump.set(on);
+    });
+}
+
+/// Before the virtual clock jumps, and before anybody is told of idleness, waits for so long in *real* time for something from
+/// outside: another process, a thread that the run knows nothing of. Every run begins with zero.
+///
+/// So a test whose other end is real does not see its limits pass while that is at work. Such a test is as slow as its jumps are
+/// many. Source: trio's `MockClock.autojump_threshold`.
+///
+/// # Panics
+///
+/// Unless the run is under the virtual clock.
+///
+/// ```
+/// use pleach_executor::{now, sleep, testing::{run_virtual, set_autojump_after}};
+/// use std::time::Duration;
+/// run_virtual(async {
+///     set_autojump_after(Duration::from_millis(1));
+///     let start = now();
+///     sleep(Duration::from_secs(60)).await.unwrap();
+///     assert_eq!(now() - start, Duration::from_secs(60));
+/// });
+/// ```
+#[track_caller]
+pub fn set_autojump_after(real: Duration) {
+    runtime::with(|rt| {
+        assert!(rt.clock().is_virtual(), "set_autojump_after() needs the virtual clock: use run_virtual");
+        rt.patience.set(real);
     });
 }

@@ -13,6 +13,7 @@
 
 use crate::checkpoint::Wait;
 use crate::error::Cancelled;
+use crate::panics::Steps;
 use crate::waits::Waits;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -34,8 +35,8 @@ use std::task::{Poll, Waker};
 pub struct ThreadLimit(Rc<Counted>);
 
 struct Counted {
-    total: usize,
-    free: Cell<usize>,
+    total: Cell<usize>,
+    used: Cell<usize>,
     line: RefCell<VecDeque<Rc<Waiter>>>,
 }
 
@@ -53,20 +54,27 @@ impl ThreadLimit {
     /// At most `total` at a time.
     #[must_use]
     pub fn new(total: NonZeroUsize) -> Self {
-        let total = total.get();
-        ThreadLimit(Rc::new(Counted { total, free: Cell::new(total), line: RefCell::default() }))
+        let total = Cell::new(total.get());
+        ThreadLimit(Rc::new(Counted { total, used: Cell::new(0), line: RefCell::default() }))
     }
 
     /// The limit.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.0.total
+        self.0.total.get()
+    }
+
+    /// Another limit from now on. A higher one lets those in line go on; under a lower one nobody is stopped, and as many have
+    /// to end first as are too many. (trio's settable `total_tokens`.)
+    pub fn set_total(&self, total: NonZeroUsize) {
+        self.0.total.set(total.get());
+        self.grant();
     }
 
     /// How many calls count now: those that run, and those that were abandoned and run on.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.0.total - self.0.free.get()
+        self.0.used.get()
     }
 
     /// Waits for a permit. Strict: cancelled or dropped, it has none.
@@ -76,26 +84,37 @@ impl ThreadLimit {
         poll_fn(|cx| wait.poll(cx, |cx| ticket.poll(cx.waker()))).await
     }
 
+    fn has_room(&self) -> bool {
+        self.0.used.get() < self.0.total.get()
+    }
+
     fn take_free(&self) -> Option<Permit> {
-        let free = self.0.free.get();
-        if free == 0 || !self.0.line.borrow().is_empty() {
+        if !self.has_room() || !self.0.line.borrow().is_empty() {
             return None;
         }
-        self.0.free.set(free - 1);
+        self.0.used.set(self.0.used.get() + 1);
         Some(Permit(self.clone()))
     }
 
     /// A permit comes back, or goes on.
     fn release(&self) {
-        let next = self.0.line.borrow_mut().pop_front();
-        let Some(next) = next else {
-            self.0.free.set(self.0.free.get() + 1);
-            return;
-        };
-        let before = next.0.replace(Stage::Granted);
-        if let Stage::InLine(waker) = before {
-            waker.wake();
+        self.0.used.set(self.0.used.get() - 1);
+        self.grant();
+    }
+
+    /// Hands out what there is room for, however the wakers behave.
+    fn grant(&self) {
+        let mut steps = Steps::new();
+        while self.has_room() {
+            let next = self.0.line.borrow_mut().pop_front();
+            let Some(next) = next else { break };
+            self.0.used.set(self.0.used.get() + 1);
+            let before = next.0.replace(Stage::Granted);
+            if let Stage::InLine(waker) = before {
+                steps.step(|| waker.wake());
+            }
         }
+        steps.resume();
     }
 }
 
