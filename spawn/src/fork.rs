@@ -239,7 +239,7 @@ fn fd_plan(grants: &impl Grants, ours: &OwnedFd, theirs: &OwnedFd, trial: &Owned
 
 /// What `print!` has buffered would be in both processes. A stream that refuses keeps its text: nothing to be done
 /// here.
-fn flush_standard_output() {
+pub(crate) fn flush_standard_output() {
     let _ = io::stdout().flush();
     let _ = io::stderr().flush();
 }

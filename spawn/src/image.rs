@@ -14,7 +14,7 @@ use pleach_executor::low_level;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 /// This process' own executable, as [`exec`](crate::exec()) starts it again. One number above 2, CLOEXEC.
@@ -49,6 +49,11 @@ impl Image {
     #[must_use]
     pub fn build(&self) -> u64 {
         self.build
+    }
+
+    /// Its number in this process.
+    pub(crate) fn number(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
     /// A second hold of it, for another process.

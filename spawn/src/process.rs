@@ -347,17 +347,24 @@ fn in_a_run() -> bool {
     pleach_executor::stats().scopes > 0
 }
 
-/// Kills and reaps a child that cannot be kept, without the loop.
+/// Kills and reaps a child that cannot be kept, without the loop, for at most [`KILL_LIMIT`].
 ///
-/// Without a pidfd of its own, `/proc/<pid>` serves as one (pidfd_send_signal(2) takes both): the child is not
-/// reaped, so the name is still its own.
+/// Without a pidfd of its own, `/proc/<pid>` serves as one (pidfd_send_signal(2) takes both); where no number is free for that
+/// either, it is killed by its own number. The child is not reaped, so both names are its own.
 pub(crate) fn put_down(pid: Pid, pidfd: Option<OwnedFd>) {
+    const STEP: Duration = Duration::from_millis(5);
     let fd = pidfd.or_else(|| std::fs::File::open(format!("/proc/{pid}")).ok().map(OwnedFd::from));
-    if let Some(fd) = fd {
-        let _ = sys::pidfd_send_signal(fd.as_fd(), libc::SIGKILL);
+    match fd {
+        Some(fd) => _ = sys::pidfd_send_signal(fd.as_fd(), libc::SIGKILL),
+        None => sys::kill_child(pid),
     }
-    // If even that failed, its link is closed: it ends by that.
-    let _ = sys::wait(Who::Child(pid), 0);
+    let mut waited = Duration::ZERO;
+    while let Ok(None) = sys::wait(Who::Child(pid), libc::WNOHANG)
+        && waited < KILL_LIMIT
+    {
+        sys::stand_still_for(STEP);
+        waited += STEP;
+    }
 }
 
 /// Field 22 of `/proc/<pid>/stat`: clock ticks between boot and the start of the process.

@@ -20,6 +20,7 @@
 use crate::born::Born;
 use crate::child;
 use crate::farewell::{LastPanic, or_leave};
+use crate::fork::flush_standard_output;
 use crate::image::Image;
 use crate::kin::MARK;
 use crate::marker::{LINK, Marker, Office, Seen, VARIABLE, Verdict};
@@ -28,10 +29,11 @@ use crate::server::{Offspring, Server, Split, split};
 use crate::surroundings::{Environment, Surroundings};
 use crate::sys;
 use crate::sys::births::{Alone, Page};
+use crate::tree::open_fds;
 use std::env;
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// How this process came to run `main`. See [`reborn`].
 #[derive(Debug)]
@@ -105,6 +107,20 @@ pub fn reborn(last_words: LastWords) -> Start {
     brought_up(Reborn { born, given, panics, by_server: false }, image, alone, &marker, last_words)
 }
 
+/// What `main` has opened before, all children of a server would have in common: an epoll instance, a position in a file. Such a
+/// program has its children by exec.
+fn leave_if_shared(born: &Born, declared: &[RawFd]) {
+    let open = or_leave(born, "/proc/self/fd", open_fds());
+    let other = open.into_iter().find(|(fd, _)| *fd > 2 && !declared.contains(fd));
+    if let Some((fd, target)) = other {
+        let text = format!(
+            "descriptor {fd} ({target}) is open before `reborn` is called: a fork server's children would share it"
+        );
+        born.last_words(Step::Enter, 0, &text);
+        born.leave(Step::Enter.exit_code());
+    }
+}
+
 /// A child has done its first steps: if it is to have a fork server, it splits.
 fn brought_up(child: Reborn, image: Image, alone: Alone, marker: &Marker, last_words: LastWords) -> Start {
     if marker.office != Office::Spawner {
@@ -153,6 +169,7 @@ fn born_of(offspring: Offspring, last_words: LastWords) -> Start {
 fn begin_serving(marker: &Marker, control: OwnedFd) -> Server {
     let leave = |step: Step| -> ! { sys::exit_now(step.exit_code()) };
     let Ok(voice) = sys::duplicate(&control) else { leave(Step::Fds) };
+    let voice_number = voice.as_raw_fd();
     let born = Born::of_exec(marker, voice, crate::plan::plain_words);
     let panics = LastPanic::default();
     panics.catch(&born, || {
@@ -162,6 +179,9 @@ fn begin_serving(marker: &Marker, control: OwnedFd) -> Server {
         let page = or_leave(&born, "the page", page.and_then(|file| Page::map(&file)));
         or_leave(&born, "madvise", page.keep_from_children());
         let now = or_leave(&born, "look at the surroundings", Surroundings::look());
+        // Else it comes out of every child.
+        flush_standard_output();
+        leave_if_shared(&born, &[voice_number, control.as_raw_fd(), image.number()]);
         born.step(Step::Enter);
         Server { control, page, image, now, alone }
     })

@@ -36,6 +36,7 @@ use crate::surroundings::{Environment, Surroundings};
 use crate::sys;
 use crate::sys::births::Page;
 use crate::sys::packets::{MOST_FDS, Patience, receive_packet, send_packet};
+use crate::sys::surroundings::Privileges;
 use pleach_executor::fd::AsyncFd;
 use pleach_executor::sync::{Event, Lock};
 use pleach_executor::{Cancelled, low_level, move_on_after};
@@ -83,6 +84,8 @@ struct Shared {
     ended: Event,
     /// Its last ones, if it had any.
     words: RefCell<String>,
+    /// The privileges that its children have: those that this process had when it was started.
+    privileges: Privileges,
     /// What its children have, unless they are told another.
     environment: Environment,
     /// The one that was told last, as a file.
@@ -95,6 +98,8 @@ struct Ask {
     answer: RefCell<Option<Result<Made, SpawnError>>>,
     done: Event,
     is_wanted: Cell<bool>,
+    /// Keeps a number free for the pidfd that comes with the answer: it is received into one, or lost.
+    spare: RefCell<Option<OwnedFd>>,
 }
 
 /// A child that was made, and nobody's yet.
@@ -172,6 +177,7 @@ impl ForkServer {
             is_gone: Cell::new(false),
             ended: Event::new(),
             words: RefCell::default(),
+            privileges: Privileges::look(),
             environment,
             changed: RefCell::default(),
         });
@@ -221,7 +227,9 @@ impl ForkServer {
     /// # Errors
     ///
     /// [`SpawnError`]; nothing is left of the attempt. [`SpawnError::ServerGone`] if the server ended before it answered:
-    /// another one may be asked. One that does not answer for 5 s is killed.
+    /// another one may be asked. One that does not answer for 5 s is killed; so is one that was started with other privileges
+    /// (users, groups, capabilities, `no_new_privs`). Of namespaces, the root directory, the control group, scheduling and
+    /// filters (seccomp, Landlock) its children have what the server has: whoever changes them starts another one.
     ///
     /// # Panics
     ///
@@ -231,6 +239,7 @@ impl ForkServer {
         ask(plan)?;
         exits_are_kept()?;
         let shared = &self.shared;
+        shared.require_same_privileges()?;
         let (ours, theirs) = sys::link().map_err(SpawnError::system("socketpair"))?;
         let directory = sys::surroundings::directory().map_err(SpawnError::system("open ."))?;
         let environment = shared.changed_environment().map_err(SpawnError::system("memfd_create"))?;
@@ -251,8 +260,8 @@ impl ForkServer {
         }
         shared.send(&request, &fds).await?;
         // Closes our copy of the child's end: from here on its end is the child's alone, and EOF means something.
-        drop((theirs, directory));
-        let made = shared.answer_to(number).await?;
+        drop(theirs);
+        let made = shared.answer_to(number, directory).await?;
         let process = made.into_process(plan.name.clone()).map_err(SpawnError::system("register pidfd"))?;
         Ok(Forked { process, link: UnixStream::from(ours) })
     }
@@ -275,6 +284,18 @@ impl Shared {
             *changed = Some((now, file));
         }
         Ok(true)
+    }
+
+    /// What this process has given up its children must not have.
+    fn require_same_privileges(&self) -> Result<(), SpawnError> {
+        if Privileges::look() == self.privileges {
+            return Ok(());
+        }
+        self.is_gone.set(true);
+        self.kill();
+        let why =
+            format!("{}: the privileges of this process are others than when it was started", self.name);
+        Err(SpawnError::ServerGone { why })
     }
 
     /// Sends a request: from then on there is an answer to come.
@@ -301,12 +322,13 @@ impl Shared {
         }
     }
 
-    async fn answer_to(&self, number: u64) -> Result<Made, SpawnError> {
+    async fn answer_to(&self, number: u64, spare: OwnedFd) -> Result<Made, SpawnError> {
         let ask = Rc::new(Ask {
             number,
             answer: RefCell::default(),
             done: Event::new(),
             is_wanted: Cell::new(true),
+            spare: RefCell::new(Some(spare)),
         });
         self.waiting.borrow_mut().push_back(Rc::clone(&ask));
         let _unwanted_on_drop = Withdraw(Rc::clone(&ask));
@@ -371,6 +393,8 @@ impl Shared {
         use std::ops::ControlFlow::{Break, Continue};
         let mut buffer = [0; 512];
         loop {
+            let next = self.waiting.borrow().front().cloned();
+            drop(next.as_ref().and_then(|ask| ask.spare.take()));
             match receive_packet(self.control.get_ref().as_fd(), &mut buffer, Patience::None) {
                 Ok(packet) if packet.len > 0 => {
                     let mut fds = packet.fds;
@@ -383,6 +407,9 @@ impl Shared {
                     self.deliver(reply, fds.take(0));
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    if let Some(ask) = next {
+                        *ask.spare.borrow_mut() = sys::duplicate(self.control.get_ref()).ok();
+                    }
                     self.control.clear_readable();
                     return Continue(());
                 }
@@ -395,6 +422,7 @@ impl Shared {
 
     fn deliver(&self, reply: Reply, pidfd: Option<OwnedFd>) {
         let Some(ask) = self.waiting.borrow_mut().pop_front() else { return };
+        debug_assert_eq!(ask.number, reply.number, "answers come in the order of the requests");
         let answer = match reply.stage {
             Stage::Made => Ok(Made { pid: Pid::from_raw(reply.pid), pidfd }),
             stage => {

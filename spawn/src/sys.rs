@@ -193,6 +193,20 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Res
     check(answer as c_int).map(drop)
 }
 
+/// Kills a child by its number: for one that nobody has a descriptor of, because no number for one is free. It is not reaped, so
+/// the number is its own still; everybody else is signalled by pidfd.
+pub(crate) fn kill_child(child: Pid) {
+    // SAFETY: takes numbers.
+    unsafe { libc::kill(child.as_raw(), libc::SIGKILL) };
+}
+
+/// Stands still for so long.
+pub(crate) fn stand_still_for(time: Duration) {
+    let ms = c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: of no descriptors there is nothing to read or write.
+    unsafe { libc::poll(std::ptr::null_mut(), 0, ms) };
+}
+
 /// Waits until a descriptor is readable, at most `limit`. True if it is.
 pub(crate) fn readable_within(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };

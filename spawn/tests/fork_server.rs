@@ -18,11 +18,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
 use std::task::Poll;
 use std::time::Duration;
-use support::{count, end, program, read_all, stand_still};
+use support::{count, end, output_of, program, program_after, read_all, stand_still};
 
 const ENTRIES: &[Entry] = entries![
     stands_still,
     says_that_it_is_up,
+    tells_whether_it_can_gain,
     leaves_with_9,
     reads_until_eof,
     tells_its_surroundings,
@@ -33,7 +34,17 @@ const ENTRIES: &[Entry] = entries![
     starts_one_of_its_own,
 ];
 
+/// What `main` leaves where a child of its process can find it.
+const LEAVES: &str = "PLEACH_LEAVES";
+
 fn main() -> ExitCode {
+    match std::env::var(LEAVES).as_deref() {
+        Ok("text") if std::env::var_os("PLEACH_BOOT").is_some() => print!("left in the buffer"),
+        Ok("file") if std::env::var_os("PLEACH_BOOT").is_some() => {
+            std::mem::forget(fs::File::open("/dev/null").expect("there is one"));
+        }
+        _ => {}
+    }
     again::start(ENTRIES, cases)
 }
 
@@ -48,6 +59,10 @@ fn cases() -> ExitCode {
         a_server_that_dies_at_any_moment_leaves_nobody,
         a_server_that_fails_in_its_boot_says_so,
         a_stopped_server_is_put_away,
+        a_full_table_of_descriptors_hangs_nobody,
+        privileges_that_were_given_up_are_not_in_a_server,
+        what_main_has_left_is_not_shared_by_children,
+        a_twin_dies_with_its_owner_although_it_is_stopped,
         a_request_that_is_dropped_leaves_no_child,
         a_run_that_ends_takes_its_server_along,
         a_child_can_bring_a_server_along,
@@ -55,6 +70,9 @@ fn cases() -> ExitCode {
         a_child_can_start_a_server_of_its_own,
         an_owner_that_is_killed_takes_its_server_along,
         _is_an_owner,
+        _asks_with_few_numbers_left,
+        _gives_up_privileges,
+        _has_a_server_after,
     ])
 }
 
@@ -336,6 +354,136 @@ fn a_stopped_server_is_put_away() {
         drop(server);
         all_are_gone().await;
     });
+}
+
+fn a_full_table_of_descriptors_hangs_nobody() {
+    assert_eq!(output_of(program_after("ulimit -n 64; exec", "_asks_with_few_numbers_left")), "all told\n");
+}
+
+fn _asks_with_few_numbers_left() {
+    pleach_executor::run(async {
+        let server = server().await;
+        end(made(&server, "leaves_with_9").await.process).await;
+        let mut hoard = Vec::new();
+        while let Ok(file) = fs::File::open("/dev/null") {
+            hoard.push(file);
+        }
+        let (mut refused, mut given) = (0, 0);
+        while hoard.pop().is_some() {
+            let told: Result<Vec<bool>, Cancelled> = nursery(async |n| {
+                let asked: Vec<_> = (0..6)
+                    .map(|_| {
+                        n.task(async {
+                            match server.spawn(&Plan::new("stands_still"), &[]).await {
+                                Ok(child) => {
+                                    end(child.process).await;
+                                    Ok(true)
+                                }
+                                Err(SpawnError::System { error, .. }) => {
+                                    assert_eq!(error.raw_os_error(), Some(24), "EMFILE: {error}");
+                                    Ok(false)
+                                }
+                                Err(e) => panic!("{e}"),
+                            }
+                        })
+                    })
+                    .collect();
+                let mut told = Vec::new();
+                for one in asked {
+                    told.extend(one.await);
+                }
+                Ok(told)
+            })
+            .await;
+            let told = told.expect("nobody cancels");
+            assert_eq!(told.len(), 6);
+            given += told.iter().filter(|made| **made).count();
+            refused += told.iter().filter(|made| !**made).count();
+        }
+        assert!(refused > 0 && given > 0, "{refused} {given}");
+        drop(server);
+        all_are_gone().await;
+    });
+    println!("all told");
+}
+
+/// What its owner has given up a child must not have; the next server has what is left.
+fn privileges_that_were_given_up_are_not_in_a_server() {
+    assert_eq!(output_of(program("_gives_up_privileges")), "another server\n");
+}
+
+fn _gives_up_privileges() {
+    pleach_executor::run(async {
+        let server = server().await;
+        end(made(&server, "leaves_with_9").await.process).await;
+        nix::sys::prctl::set_no_new_privs().expect("always allowed");
+        let refused = server.spawn(&Plan::new("stands_still"), &[]).await.expect_err("it has more than we");
+        assert!(refused.to_string().contains("privileges"), "{refused}");
+        assert!(server.is_gone());
+        drop(server);
+        let another = self::server().await;
+        let told = read_all(made(&another, "tells_whether_it_can_gain").await.link);
+        assert_eq!(told, "true", "no_new_privs is inherited across exec and fork");
+        drop(another);
+        all_are_gone().await;
+    });
+    println!("another server");
+}
+
+fn tells_whether_it_can_gain(born: Born, _: Vec<OwnedFd>) -> i32 {
+    say(&born, &nix::sys::prctl::get_no_new_privs().expect("always allowed").to_string())
+}
+
+/// `main` has left something in the buffer of its output, and a descriptor open.
+fn what_main_has_left_is_not_shared_by_children() {
+    let said = output_of({
+        let mut command = program("_has_a_server_after");
+        command.env(LEAVES, "text");
+        command
+    });
+    assert_eq!(
+        said.matches("left in the buffer").count(),
+        1,
+        "once by the server, not by its children: {said:?}"
+    );
+    let said = output_of({
+        let mut command = program("_has_a_server_after");
+        command.env(LEAVES, "file");
+        command
+    });
+    assert!(said.contains("is open before `reborn` is called"), "{said:?}");
+}
+
+fn _has_a_server_after() {
+    pleach_executor::run(async {
+        let server = server().await;
+        for _ in 0..3 {
+            match server.spawn(&Plan::new("leaves_with_9"), &[]).await {
+                Ok(child) => end(child.process).await,
+                Err(e) => println!("{e}"),
+            }
+        }
+        drop(server);
+        all_are_gone().await;
+    });
+}
+
+fn a_twin_dies_with_its_owner_although_it_is_stopped() {
+    pleach_executor::run(async {
+        pleach_spawn::become_subreaper().expect("prctl");
+        let server = server().await;
+        let plan = Plan::new("says_that_it_is_up").with_fork_server();
+        let mut child = server.spawn(&plan, &[]).await.expect("it is made");
+        child.link.read_exact(&mut [0]).expect("it is up");
+        let below = format!("/proc/{0}/task/{0}/children", child.process.pid());
+        let twin = fs::read_to_string(below).expect("/proc").trim().parse().map(Pid::from_raw);
+        signal_descendant(twin.expect("one"), Signal::STOP).expect("it lives");
+        end(child.process).await;
+        drop(server);
+        let ends = support::reap_all_strangers().await;
+        assert!(ends.iter().any(|end| end.signal() == Some(Signal::KILL)), "{ends:?}");
+    });
+    assert!(no_children());
 }
 
 fn a_request_that_is_dropped_leaves_no_child() {

@@ -127,14 +127,10 @@ impl Lift {
                 };
                 Ok((pleach_spawn::fork(plan, given, entry).await?, Made::Fork))
             }
-            Backend::Exec => Ok((pleach_spawn::exec(plan, image()?, given).await?, Made::Exec)),
             Backend::ForkServer => Ok((here.forks.spawn(image()?, &plan, &given).await?, Made::ForkServer)),
-            Backend::Auto => match here.forks.spawn(image()?, &plan, &given).await {
-                Err(SpawnError::ServerGone { .. }) => {
-                    Ok((pleach_spawn::exec(plan, image()?, given).await?, Made::Exec))
-                }
-                made => Ok((made?, Made::ForkServer)),
-            },
+            Backend::Auto | Backend::Exec => {
+                Ok((pleach_spawn::exec(plan, image()?, given).await?, Made::Exec))
+            }
         }
     }
 }

@@ -96,7 +96,8 @@ impl Program {
     /// registered can be asked for.
     ///
     /// `code` runs in the actor's process, in a scope that its caller cancels. What it captures is that of the process it
-    /// runs in: with [`Backend::Exec`](crate::Backend::Exec) the program's `main` has run again there.
+    /// runs in: with [`Backend::Exec`](crate::Backend::Exec) the program's `main` has run again there, and with
+    /// [`Backend::ForkServer`](crate::Backend::ForkServer) once in the process that it is a copy of.
     ///
     /// # Panics
     ///
@@ -124,7 +125,8 @@ impl Program {
     ///
     /// A process that was made by [`Backend::Exec`](crate::Backend::Exec) runs `main` from its beginning, with the
     /// arguments, the environment and the standard streams of its parent. Whatever `main` does before this call, it does
-    /// in every such actor as well.
+    /// in every such actor as well. With [`Backend::ForkServer`](crate::Backend::ForkServer) it does it once in each fork
+    /// server, which is the process whose copies such actors are: it has to have one thread here.
     pub fn divert(&self) {
         if let Birth::Reborn(child, image) = reborn(last_words) {
             self.become_actor(child, image);

@@ -9,6 +9,7 @@
 //! more. A twin that nobody has taken over ends with the process that it was made for.
 
 use super::Server;
+use crate::fork::flush_standard_output;
 use crate::image::Image;
 use crate::process::{Pid, put_down};
 use crate::surroundings::{Environment, Surroundings};
@@ -50,6 +51,9 @@ pub(crate) fn split(alone: Alone, image: &Image) -> io::Result<Split> {
     let (ours, theirs) = sys::packets::packets()?;
     let (now, environment) = (Surroundings::look()?, Environment::look());
     let its_image = image.again()?;
+    let owner = sys::pid();
+    // Else what is buffered comes out of both, and out of every child of the twin.
+    flush_standard_output();
     match clone(&alone, Parent::This, None)? {
         Birth::Made(pid, pidfd) => Ok(Split::Child(Twin {
             pid,
@@ -59,6 +63,11 @@ pub(crate) fn split(alone: Alone, image: &Image) -> io::Result<Split> {
             environment,
         })),
         Birth::Child => {
+            // A fork clears it. If its owner is dead already no signal comes.
+            let tied = sys::set_parent_death_signal(libc::SIGKILL);
+            if tied.is_err() || !sys::parent_is(owner) {
+                sys::exit_now(0);
+            }
             drop((ours, page));
             let page = Page::map(&file)?;
             page.keep_from_children()?;

@@ -67,6 +67,37 @@ pub(crate) fn enter_directory(directory: BorrowedFd<'_>) -> io::Result<()> {
     check(unsafe { libc::fchdir(directory.as_raw_fd()) }).map(drop)
 }
 
+/// What a process may do: real, effective and saved users and groups, capabilities, and whether an exec can add to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Privileges {
+    users: [u32; 3],
+    groups: [u32; 3],
+    /// Effective, permitted and inheritable, in two halves.
+    capabilities: [u32; 6],
+    no_more: i32,
+}
+
+impl Privileges {
+    /// Those of this process. Four system calls that do not fail.
+    pub(crate) fn look() -> Self {
+        let (mut users, mut groups) = ([0; 3], [0; 3]);
+        let [real, effective, saved] = &mut users;
+        // SAFETY: the call writes three numbers.
+        unsafe { libc::getresuid(real, effective, saved) };
+        let [real, effective, saved] = &mut groups;
+        // SAFETY: as above.
+        unsafe { libc::getresgid(real, effective, saved) };
+        // `_LINUX_CAPABILITY_VERSION_3`, of this process.
+        let header = [0x2008_0522_u32, 0];
+        let mut capabilities = [0; 6];
+        // SAFETY: reads a header of two words, and writes two records of three words each, as this version has them.
+        unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), capabilities.as_mut_ptr()) };
+        // SAFETY: takes numbers.
+        let no_more = unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) };
+        Privileges { users, groups, capabilities, no_more }
+    }
+}
+
 /// Adds a variable to the environment or changes it; without a value takes it out.
 pub(crate) fn set_variable(_alone: &Alone, key: &OsStr, value: Option<&OsStr>) {
     match value {
