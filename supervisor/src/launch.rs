@@ -156,8 +156,7 @@ impl Order {
         if !start.death_signal {
             plan = plan.without_death_signal();
         }
-        if may_spawn && role != Role::Closure && matches!(start.backend, Backend::Auto | Backend::ForkServer)
-        {
+        if may_spawn && role != Role::Closure && start.backend == Backend::ForkServer {
             plan = plan.with_fork_server();
         }
         let registry = here.registry.clone();
