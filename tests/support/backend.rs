@@ -34,6 +34,20 @@ pub(crate) fn at_root<T>(program: fn() -> Program, code: impl AsyncFnOnce() -> T
     let program = program();
     // With an actor that is killed dies its fork server, which comes to the root; nobody else can wait for it.
     let program = if SERVERS == 0 { program.without_gathering() } else { program };
+    outcome_of(program, code)
+}
+
+/// The same for a case that looks itself who comes to its process, on every backend.
+pub(crate) fn at_root_alone<T>(program: fn() -> Program, code: impl AsyncFnOnce() -> T) -> T {
+    if ANEW { outcome_of(program().without_gathering(), code) } else { run(code()) }
+}
+
+/// From here on the case has no process but those that come to it: its own fork server is gone.
+pub(crate) async fn alone() {
+    Actor::current().end_fork_server().await.expect("nobody cancels a case");
+}
+
+fn outcome_of<T>(program: Program, code: impl AsyncFnOnce() -> T) -> T {
     let outcome: Result<T, Error> = program.try_run(async |_| Ok(code().await));
     outcome.expect("the code of the case decides")
 }
