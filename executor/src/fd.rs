@@ -24,16 +24,16 @@ pub use crate::reactor::Direction;
 pub use error::ReadyError;
 pub use owner::SoleOwner;
 
-use crate::reactor::{Asks, Reactor, Token};
+use crate::reactor::{Asks, Reactor, Source};
 use crate::runtime::{self, RunKey};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::rc::Rc;
 #[cfg(feature = "stream")]
 pub(crate) use wait::Reads;
-use wait::{Claims, Waiting};
+use wait::{Claims, Operation};
 
 /// A descriptor whose readiness can be awaited. It owns what it is made of, and closes it on drop.
 ///
@@ -56,13 +56,11 @@ use wait::{Claims, Waiting};
 pub struct AsyncFd<T: AsFd> {
     /// `None` only while it is being taken apart.
     inner: Option<T>,
-    token: Token,
+    source: Rc<Source>,
     run: RunKey,
     /// Is `inner` the only owner of the number?
     sole: bool,
     claims: Claims,
-    /// Not `Send`: the key of a run is one of its thread's.
-    _thread: PhantomData<*const ()>,
 }
 
 impl<T: AsFd> AsyncFd<T> {
@@ -85,8 +83,8 @@ impl<T: AsFd> AsyncFd<T> {
     #[track_caller]
     fn register_new(inner: T, sole: bool) -> io::Result<Self> {
         let run = runtime::run_key();
-        let token = register(&inner, sole)?;
-        Ok(AsyncFd { inner: Some(inner), token, run, sole, claims: Claims::default(), _thread: PhantomData })
+        let source = register(&inner, sole)?;
+        Ok(AsyncFd { inner: Some(inner), source, run, sole, claims: Claims::default() })
     }
 
     /// The same for a value that is the only owner of its descriptor. A forked child then closes the number at once,
@@ -219,7 +217,7 @@ impl<T: AsFd> AsyncFd<T> {
     pub fn adopt(&mut self) -> io::Result<()> {
         let run = runtime::run_key();
         if run != self.run {
-            self.token = register(self.inner(), self.sole)?;
+            self.source = register(self.inner(), self.sole)?;
             self.run = run;
             // Waits of the other run are no more: whoever has it mutably holds none of them.
             self.claims = Claims::default();
@@ -279,7 +277,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// epoll(7), question 9.
     pub fn clear_readable_after_short_read(&self) {
-        self.if_reactor(|r| r.clear_moved_all(self.token, Direction::Read));
+        self.source.clear_moved_all(Direction::Read);
     }
 
     /// Says that a write would have blocked: it is not writable until the next event.
@@ -320,7 +318,7 @@ impl<T: AsFd> AsyncFd<T> {
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<Option<R>> {
         runtime::require_run(self.run, "descriptor");
-        if !runtime::with_reactor(|r| r.knows(self.token))? {
+        if self.source.is_gone() {
             return Err(ReadyError::Closed.into());
         }
         match op(self.inner()) {
@@ -342,27 +340,24 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// Does `op` when the direction is ready, again until it does not say `WouldBlock`.
     #[track_caller]
-    pub(crate) fn io<R>(
+    pub(crate) fn io<R, F: FnMut(&T) -> io::Result<R>>(
         &self,
         direction: Direction,
-        op: impl FnMut(&T) -> io::Result<R>,
-    ) -> impl Future<Output = io::Result<R>> {
-        let wait = self.wait(direction, Asks::WhetherToTry, op);
-        async { wait.await.map_err(io::Error::from) }
+        op: F,
+    ) -> Operation<'_, T, F, io::Error> {
+        self.operation(direction, Asks::WhetherToTry, op)
     }
 
     /// The same for an operation that may have nothing to do: no bytes to move. That one never says `WouldBlock`; it is a
     /// checkpoint, and fails if the descriptor is closed or another task is in that direction, but does not wait.
     #[track_caller]
-    pub(crate) fn io_unless<R>(
+    pub(crate) fn io_unless<R, F: FnMut(&T) -> io::Result<R>>(
         &self,
         nothing: bool,
         direction: Direction,
-        op: impl FnMut(&T) -> io::Result<R>,
-    ) -> impl Future<Output = io::Result<R>> {
-        let asks = if nothing { Asks::Nothing } else { Asks::WhetherToTry };
-        let wait = self.wait(direction, asks, op);
-        async { wait.await.map_err(io::Error::from) }
+        op: F,
+    ) -> Operation<'_, T, F, io::Error> {
+        self.operation(direction, if nothing { Asks::Nothing } else { Asks::WhetherToTry }, op)
     }
 
     /// Does another task wait for this direction?
@@ -372,23 +367,28 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// The same, for those who tell the reasons apart why it was not done.
     #[track_caller]
-    pub(crate) fn wait<R>(
+    pub(crate) fn wait<R, F: FnMut(&T) -> io::Result<R>>(
         &self,
         direction: Direction,
         asks: Asks,
-        op: impl FnMut(&T) -> io::Result<R>,
-    ) -> impl Future<Output = Result<R, ReadyError>> {
+        op: F,
+    ) -> Operation<'_, T, F, ReadyError> {
+        self.operation(direction, asks, op)
+    }
+
+    #[track_caller]
+    fn operation<F, E>(&self, direction: Direction, asks: Asks, op: F) -> Operation<'_, T, F, E> {
         runtime::require_run(self.run, "descriptor");
-        Waiting::new(self, direction, asks).until_done(op)
+        Operation::new(self, direction, asks, op)
     }
 
     fn clear(&self, direction: Direction) {
-        self.if_reactor(|r| r.clear_ready(self.token, direction));
+        self.source.clear(direction);
     }
 
     fn deregister(&self) {
         let mut waiters = [None, None];
-        self.if_reactor(|r| waiters = r.deregister(self.token));
+        self.if_reactor(|r| waiters = r.deregister(&self.source));
         runtime::wake_each(waiters.into_iter().flatten());
     }
 
@@ -403,7 +403,7 @@ impl<T: AsFd> AsyncFd<T> {
 }
 
 #[track_caller]
-fn register<T: AsFd>(inner: &T, sole: bool) -> io::Result<Token> {
+fn register<T: AsFd>(inner: &T, sole: bool) -> io::Result<Rc<Source>> {
     let fd = inner.as_fd().as_raw_fd();
     runtime::with_reactor(|r| r.register(fd, sole))?.map_err(|e| match e.raw_os_error() {
         Some(libc::EPERM) => io::Error::new(
@@ -427,7 +427,7 @@ impl<T: AsFd> Drop for AsyncFd<T> {
 
 impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncFd").field("inner", &self.inner).field("token", &self.token).finish()
+        f.debug_struct("AsyncFd").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

@@ -24,7 +24,9 @@ use crate::cancel::Reason;
 use crate::clock::{Clock, Instant};
 use crate::deadlock;
 use crate::entry;
+use crate::panics::Steps;
 use crate::reactor::calls::CALLS;
+use crate::reactor::notify::Inbox;
 use crate::runtime::{self, Runtime, TURN, Tasks, TimerTarget};
 use crate::task::raw::Boxed;
 use crate::task::sched::{Due, Flat, Next};
@@ -33,9 +35,10 @@ use crate::threads;
 use course::{Course, Pass, grace_clock};
 use pause::{Leap, Outlook, Pause, Standstill};
 use std::future::{Future, Pending};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// Runs `main` on this thread, with everything it starts, and returns its value when all has ended.
@@ -64,12 +67,14 @@ pub(crate) fn run_with<F: Future>(clock: Clock, seed: u64, main: F) -> F::Output
     let mut main = pin!(Some(main));
     // `Course::pass` while main runs, written out: what ends a run would take registers from the loop that main is inlined
     // into.
-    let value = loop {
-        if let Some(value) = runtime::with(|rt| poll_batch(rt, &mut main)) {
-            break value;
+    let value = runtime::with(|rt| {
+        loop {
+            if let Some(value) = poll_batch(rt, &mut main) {
+                break value;
+            }
+            look_outside(rt, between_batches(rt, None), None);
         }
-        look_outside(between_batches(None), None);
-    };
+    });
     main.set(None);
     course.main_ended(value);
     drive_to_end(course)
@@ -82,7 +87,7 @@ fn drive_to_end<T>(mut course: Course<T>) -> T {
     loop {
         match course.pass(ended.as_mut()) {
             Pass::Done(value) => return value,
-            Pass::Pause(pause) => look_outside(pause, course.grace()),
+            Pass::Pause(pause) => runtime::with(|rt| look_outside(rt, pause, course.grace())),
         }
     }
 }
@@ -141,9 +146,9 @@ fn poll_system(rt: &Runtime, tasks: &Tasks<'_>, due: Due, mut task: Boxed<()>) {
 }
 
 /// Runs what was queued to happen between two polls.
-fn run_jobs() {
+fn run_jobs(rt: &Runtime) {
     loop {
-        let job = runtime::with(|rt| rt.jobs.borrow_mut().pop_front());
+        let job = rt.jobs.borrow_mut().pop_front();
         match job {
             Some(job) => job(),
             None => return,
@@ -152,165 +157,172 @@ fn run_jobs() {
 }
 
 /// What belongs between two batches, up to what is to happen before the next one.
-fn between_batches(grace: Option<Instant>) -> Pause {
-    run_jobs();
-    fire_due();
-    next_pause(grace)
+#[inline]
+fn between_batches(rt: &Runtime, grace: Option<Instant>) -> Pause {
+    run_jobs(rt);
+    fire_due(rt);
+    if rt.is_busy() { Pause::None } else { idle_pause(rt, grace) }
 }
 
 /// The decision of [`pause`], of what can be seen.
-#[inline]
-fn next_pause(grace: Option<Instant>) -> Pause {
-    if runtime::with(Runtime::is_busy) { Pause::None } else { idle_pause(grace) }
-}
-
-fn idle_pause(grace: Option<Instant>) -> Pause {
-    if runtime::with(|rt| rt.clock().is_virtual()) {
+fn idle_pause(rt: &Runtime, grace: Option<Instant>) -> Pause {
+    if rt.clock().is_virtual() {
         return Pause::Standstill;
     }
-    let (timer, cushion) = runtime::with(|rt| (rt.timers.borrow_mut().look_again_at(), rt.cushion()));
-    pause::pause(&Outlook { timer, grace, cushion, alone: is_alone() })
+    let timer = rt.timers.borrow_mut().look_again_at();
+    pause::pause(&Outlook { timer, grace, cushion: rt.cushion(), alone: is_alone(rt) })
 }
 
 /// Asks the reactor, waiting as the pause says, and empties the inbox.
-fn look_outside(pause: Pause, grace: Option<Instant>) {
+#[inline]
+fn look_outside(rt: &Runtime, pause: Pause, grace: Option<Instant>) {
     match pause {
         Pause::None => {
-            if runtime::with(Runtime::registrations) > 0 {
-                ask_reactor(Some(Duration::ZERO));
+            if rt.registrations() > 0 {
+                ask_reactor(rt, Some(Duration::ZERO));
             }
         }
         Pause::Until(until) => {
-            ask_reactor(until.map(|at| at - Clock::Real.now()));
+            ask_reactor(rt, until.map(|at| at - Clock::Real.now()));
         }
-        Pause::Quiet { until, cushion } => idle_for(cushion, until),
-        Pause::Stuck => wait_stuck(),
-        Pause::Standstill => stand_still(grace),
+        Pause::Quiet { until, cushion } => idle_for(rt, cushion, until),
+        Pause::Stuck => wait_stuck(rt),
+        Pause::Standstill => stand_still(rt, grace),
     }
-    drain_inbox();
+    drain_inbox(rt);
 }
 
 /// Is no descriptor watched, and no worker thread waited for? Then only a thread that the run knows nothing of can end a wait
 /// without a timer.
-fn is_alone() -> bool {
-    runtime::with(Runtime::registrations) == 0 && !threads::are_waited_for()
+fn is_alone(rt: &Runtime) -> bool {
+    rt.registrations() == 0 && !threads::are_waited_for()
 }
 
 /// Waits for other threads, unless there is somebody to say that nothing will come of it, or to do something about it.
-fn wait_stuck() {
+fn wait_stuck(rt: &Runtime) {
     deadlock::stuck();
-    let busy = runtime::with(Runtime::is_busy) || runtime::with(|rt| !rt.timers.borrow().is_empty());
-    ask_reactor(busy.then_some(Duration::ZERO));
+    let busy = rt.is_busy() || !rt.timers.borrow().is_empty();
+    ask_reactor(rt, busy.then_some(Duration::ZERO));
 }
 
 /// Somebody waits for idleness: if nothing comes for as long as `cushion`, this is it.
-fn idle_for(cushion: Duration, until: Option<Instant>) {
+fn idle_for(rt: &Runtime, cushion: Duration, until: Option<Instant>) {
     let start = Clock::Real.now();
     let end = start + cushion;
     let wait = until.map_or(end, |until| until.min(end)) - start;
-    if ask_reactor(Some(wait)) == 0 && !runtime::with(Runtime::is_busy) && Clock::Real.now() >= end {
-        wake_idle();
+    if ask_reactor(rt, Some(wait)) == 0 && !rt.is_busy() && Clock::Real.now() >= end {
+        wake_idle(rt);
     }
 }
 
 /// Idle under the virtual clock: outside first, then whoever waits for idleness, then the next deadline.
-fn stand_still(grace: Option<Instant>) {
+fn stand_still(rt: &Runtime, grace: Option<Instant>) {
     // Zero in most tests: what comes from outside comes from this very run.
-    if ask_reactor(Some(runtime::with(|rt| rt.patience.get()))) > 0 || runtime::with(Runtime::is_busy) {
+    if ask_reactor(rt, Some(rt.patience.get())) > 0 || rt.is_busy() {
         return;
     }
-    let seen = runtime::with(|rt| Standstill {
+    let seen = Standstill {
         now: rt.clock().now(),
         next: rt.timers.borrow_mut().next(),
         cushion: rt.cushion(),
         autojump: rt.autojump.get(),
         held: threads::hold_time(),
-        alone: is_alone(),
+        alone: is_alone(rt),
         ending: grace.is_some(),
-    });
+    };
     match pause::leap(&seen) {
         Leap::Idle(at) => {
-            runtime::with(|rt| rt.set_clock(Clock::Virtual(at)));
-            return wake_idle();
+            rt.set_clock(Clock::Virtual(at));
+            return wake_idle(rt);
         }
-        Leap::To(at) => runtime::with(|rt| rt.set_clock(Clock::Virtual(at))),
-        Leap::Stuck => return wait_stuck(),
+        Leap::To(at) => rt.set_clock(Clock::Virtual(at)),
+        Leap::Stuck => return wait_stuck(rt),
         Leap::Wait => {
-            ask_reactor(grace.map(|at| at - grace_clock().now()));
+            ask_reactor(rt, grace.map(|at| at - grace_clock().now()));
         }
     }
-    fire_due();
+    fire_due(rt);
 }
 
 /// Wakes those who wait for idleness with the smallest cushion; the others wait on, from the beginning.
-fn wake_idle() {
-    runtime::wake_each(runtime::with(|rt| rt.idle.borrow_mut().take_smallest()));
+fn wake_idle(rt: &Runtime) {
+    let idle = rt.idle.borrow_mut().take_smallest();
+    runtime::wake_each(idle);
 }
 
-fn fire_due() {
-    if runtime::with(|rt| rt.timers.borrow().is_empty()) {
-        return;
+fn fire_due(rt: &Runtime) {
+    if !rt.timers.borrow().is_empty() {
+        fire_due_at(rt, rt.clock().now());
     }
-    let now = runtime::with(|rt| rt.clock().now());
-    while let Some(target) = next_due(now) {
+}
+
+fn fire_due_at(rt: &Runtime, now: Instant) {
+    while let Some(target) = next_due(rt, now) {
         match target {
             TimerTarget::Wake(waker) => waker.wake(),
             TimerTarget::Scope(scope) => {
-                runtime::with(|rt| rt.scopes.borrow_mut().set_timer(scope, None));
+                rt.scopes.borrow_mut().set_timer(scope, None);
                 runtime::cancel(scope, Reason::Deadline);
             }
         }
     }
 }
 
-fn next_due(now: Instant) -> Option<TimerTarget> {
-    runtime::with(|rt| {
-        let due = rt.timers.borrow_mut().pop_due(now);
-        if due.is_some() {
-            rt.count_fired();
-        }
-        due
-    })
+fn next_due(rt: &Runtime, now: Instant) -> Option<TimerTarget> {
+    let due = rt.timers.borrow_mut().pop_due(now);
+    if due.is_some() {
+        rt.count_fired();
+    }
+    due
 }
 
 /// One turn of the reactor; says how many events it saw.
-fn ask_reactor(timeout: Option<Duration>) -> usize {
-    if timeout == Some(Duration::ZERO) && !runtime::with(Runtime::has_reactor) {
+fn ask_reactor(rt: &Runtime, timeout: Option<Duration>) -> usize {
+    let at_once = timeout == Some(Duration::ZERO);
+    if at_once && !rt.has_reactor() {
         return 0;
     }
-    let mut woken = runtime::with(|rt| rt.woken.take());
-    let seen = runtime::with(|rt| {
-        // The bell has to hang before anybody sleeps: see `reactor::notify`.
-        rt.reactor(|_| ())?;
-        let inbox = rt.inbox();
-        let waits = timeout != Some(Duration::ZERO) && inbox.sleep();
-        let timeout = if waits { timeout } else { Some(Duration::ZERO) };
-        rt.tell(|i| i.before_io_wait(timeout));
-        let seen = rt.reactor(|r| r.turn(timeout, &mut woken))?;
-        rt.tell(|i| i.after_io_wait(timeout));
-        inbox.awake();
-        seen
-    });
-    runtime::wake_each(woken.drain(..));
-    runtime::with(|rt| rt.woken.replace(woken));
-    seen.unwrap_or_else(|e| panic!("the reactor failed: {e}; is the process out of file descriptors?"))
+    let mut woken = rt.woken.take();
+    let seen = turn_reactor(rt, if at_once { None } else { Some(timeout) }, &mut woken)
+        .unwrap_or_else(|e| panic!("the reactor failed: {e}; is the process out of file descriptors?"));
+    let mut steps = Steps::new();
+    rt.wake_all(&mut steps, woken.drain(..));
+    rt.woken.replace(woken);
+    steps.resume();
+    seen
 }
 
-fn drain_inbox() {
-    let inbox = runtime::with(Runtime::inbox);
-    if !inbox.has_mail() {
-        return;
+/// Lets the reactor wait, if at all for as long as `wait` says, unless other threads have something for us.
+fn turn_reactor(rt: &Runtime, wait: Option<Option<Duration>>, woken: &mut Vec<Waker>) -> io::Result<usize> {
+    // The bell has to hang before anybody sleeps: see `reactor::notify`.
+    rt.make_reactor()?;
+    let timeout = match wait {
+        Some(timeout) if rt.with_inbox(Inbox::sleep) => timeout,
+        _ => Some(Duration::ZERO),
+    };
+    rt.tell(|i| i.before_io_wait(timeout));
+    let seen = rt.reactor(|r| r.turn(timeout, woken))??;
+    rt.count_reactor_wait(seen);
+    rt.tell(|i| i.after_io_wait(timeout));
+    rt.with_inbox(Inbox::awake);
+    Ok(seen)
+}
+
+fn drain_inbox(rt: &Runtime) {
+    if rt.with_inbox(Inbox::has_mail) {
+        take_mail(rt);
     }
-    let mut words = runtime::with(|rt| rt.words.take());
-    inbox.drain(&mut words);
+}
+
+fn take_mail(rt: &Runtime) {
+    let mut words = rt.words.take();
+    rt.with_inbox(|inbox| inbox.drain(&mut words));
     let came = words.len();
     words.retain(|word| *word != CALLS);
     let called = words.len() < came;
     // Words of this thread: only a foreign executor that polls one of our nurseries has a waker to be woken.
-    runtime::wake_each(
-        words.drain(..).filter_map(|bits| runtime::with(|rt| rt.wake_word(Word::from_bits(bits)))),
-    );
-    runtime::with(|rt| rt.words.replace(words));
+    runtime::wake_each(words.drain(..).filter_map(|bits| rt.wake_word(Word::from_bits(bits))));
+    rt.words.replace(words);
     if called {
         entry::make_calls();
     }

@@ -37,7 +37,7 @@ pub(crate) use scopes::{
     new_scope_above, new_scope_at, new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
 };
 pub use stats::{Stats, stats};
-pub(crate) use stats::{absorbing, count_reactor_change, count_reactor_wait, note_swallowed};
+pub(crate) use stats::{absorbing, count_reactor_change, note_swallowed};
 pub(crate) use tasks::{
     Group, Tasks, close_hub, close_nursery, hand_over, orphan_ended, owe, remove_node, signal_hub,
     spawn_system, system_panicked, take_newest, wake, wake_each,
@@ -104,9 +104,9 @@ fn no_watch() -> io::Error {
 }
 
 pub(crate) struct Runtime {
-    /// Is a run active on this thread?
-    active: Cell<bool>,
-    run: Cell<u32>,
+    /// The run that is active on this thread, and the last that was.
+    active: Cell<Option<RunKey>>,
+    last: Cell<Option<RunKey>>,
     pub(crate) sched: RefCell<Sched>,
     pub(crate) scopes: RefCell<Tree>,
     pub(crate) timers: RefCell<Deadlines<TimerTarget>>,
@@ -164,8 +164,8 @@ thread_local! {
 impl Runtime {
     const fn new() -> Self {
         Runtime {
-            active: Cell::new(false),
-            run: Cell::new(0),
+            active: Cell::new(None),
+            last: Cell::new(None),
             sched: RefCell::new(Sched::new()),
             scopes: RefCell::new(Tree::new()),
             timers: RefCell::new(Deadlines::new()),
@@ -208,19 +208,20 @@ impl Runtime {
     /// Makes this thread's executor active for one run.
     #[track_caller]
     pub(crate) fn open(&self, clock: Clock, seed: u64) {
-        assert!(
-            !self.active.get(),
-            "a run is active on this thread already ({}): await inside it, or use another thread",
-            self.key()
-        );
+        if let Some(active) = self.active.get() {
+            panic!(
+                "a run is active on this thread already ({active}): await inside it, or use another thread"
+            );
+        }
         let (executor, inbox) = registry::acquire();
         self.sched.borrow_mut().set_executor(executor);
         self.inbox.replace(Some(inbox));
-        self.active.set(true);
+        let key = RunKey::next(self.last.get());
+        self.active.set(Some(key));
+        self.last.set(Some(key));
         self.orphan_failures.set(0);
         // Of a run whose main panicked: that came out of it, and this has nowhere to go.
         std::mem::forget(self.system_panic.take());
-        self.run.set(self.run.get().wrapping_add(1));
         self.clock.set(clock);
         self.autojump.set(true);
         self.patience.set(Duration::ZERO);
@@ -246,7 +247,7 @@ impl Runtime {
         self.hosting.set(Hosting::Own);
         self.seed.set(0);
         self.shutting_down.set(false);
-        self.active.set(false);
+        self.active.set(None);
         for (_, value) in self.local.take() {
             steps.step(|| drop(value));
         }
@@ -263,7 +264,7 @@ impl Runtime {
     }
 
     pub(crate) fn is_active(&self) -> bool {
-        self.active.get()
+        self.active.get().is_some()
     }
 
     pub(crate) fn root(&self) -> ScopeId {
@@ -303,7 +304,13 @@ impl Runtime {
     /// Is there something to do without asking the reactor?
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
-        self.sched.borrow().has_ready() || !self.jobs.borrow().is_empty() || self.inbox().has_mail()
+        self.sched.borrow().has_ready() || !self.jobs.borrow().is_empty() || self.with_inbox(Inbox::has_mail)
+    }
+
+    /// The inbox of the active run. `f` asks it something, and no more than that.
+    #[inline]
+    pub(crate) fn with_inbox<R>(&self, f: impl FnOnce(&Inbox) -> R) -> R {
+        f(self.inbox.borrow().as_deref().expect("an active run has an inbox"))
     }
 
     pub(crate) fn inbox(&self) -> Arc<Inbox> {
@@ -320,21 +327,31 @@ impl Runtime {
         self.calls.borrow().clone()
     }
 
+    /// The reactor of the run, made on first use.
     pub(crate) fn reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> io::Result<R> {
-        let mut slot = self.reactor.borrow_mut();
-        if slot.is_none() {
-            *slot = Some(match self.hosting.get() {
-                Hosting::Own | Hosting::Guest => {
-                    let reactor = Reactor::new()?;
-                    reactor.hang_bell(&self.inbox());
-                    reactor
-                }
-                // Other threads ring the host.
-                Hosting::Host { watches: true } => Reactor::new()?,
-                Hosting::Host { watches: false } => return Err(no_watch()),
-            });
-        }
-        Ok(f(slot.as_mut().expect("just made")))
+        self.make_reactor()?;
+        Ok(f(self.reactor.borrow_mut().as_mut().expect("just made")))
+    }
+
+    #[inline]
+    pub(crate) fn make_reactor(&self) -> io::Result<()> {
+        if self.has_reactor() { Ok(()) } else { self.new_reactor() }
+    }
+
+    #[cold]
+    fn new_reactor(&self) -> io::Result<()> {
+        let reactor = match self.hosting.get() {
+            Hosting::Own | Hosting::Guest => {
+                let reactor = Reactor::new()?;
+                self.with_inbox(|inbox| reactor.hang_bell(inbox));
+                reactor
+            }
+            // Other threads ring the host.
+            Hosting::Host { watches: true } => Reactor::new()?,
+            Hosting::Host { watches: false } => return Err(no_watch()),
+        };
+        *self.reactor.borrow_mut() = Some(reactor);
+        Ok(())
     }
 
     /// A second descriptor of the epoll instance, for a host to watch.
@@ -384,7 +401,7 @@ impl Runtime {
         std::mem::forget(self.system_panic.replace(None));
         std::mem::forget(self.local.take());
         std::mem::forget(self.locals.replace(None));
-        self.active.set(false);
+        self.active.set(None);
         self.scope.set(ScopeId::NONE);
         self.quiet.set(true);
         self.root.set(ScopeId::NONE);
@@ -404,7 +421,7 @@ impl Drop for Runtime {
     /// The thread ends. A run that is active then was leaked, or is in the hands of a destructor that comes later: its tasks
     /// go nowhere, because their destructors would find no runtime.
     fn drop(&mut self) {
-        if self.active.get() {
+        if self.is_active() {
             let sched = self.sched.replace(Sched::new());
             registry::release(sched.executor());
             std::mem::forget((sched, self.jobs.take()));

@@ -282,10 +282,10 @@ fn a_result_that_is_there_wins_over_a_cancellation() {
                 })
                 .await;
                 writer.write_all(b"x").unwrap();
-                let is_ready = |r: &mut Reactor| {
-                    r.poll_ready(reader.token, Direction::Read, Asks::WhetherReady, std::task::Waker::noop())
+                let asked = || {
+                    reader.source.poll_ready(Direction::Read, Asks::WhetherReady, std::task::Waker::noop())
                 };
-                while runtime::with_reactor(is_ready).unwrap() != PollReady::Ready {
+                while asked() != PollReady::Ready {
                     checkpoint().await?;
                 }
                 scope.cancel();

@@ -11,13 +11,15 @@
 
 use super::{AsyncFd, ReadyError};
 use crate::checkpoint::Wait;
-use crate::reactor::{Asks, Direction, Parking, PollReady};
+use crate::reactor::{Asks, Direction, PollReady};
 use crate::runtime;
 use crate::waits::Waits;
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Which directions are being waited for.
@@ -51,27 +53,16 @@ enum Stage {
     Parked,
 }
 
-/// One operation on one direction; leaves the reactor and gives up its claim when it is dropped.
-pub(super) struct Waiting<'a, T: AsFd> {
+/// Where one operation on one direction is; leaves the source and gives up its claim when it is dropped.
+struct Waiting<'a, T: AsFd> {
     fd: &'a AsyncFd<T>,
     direction: Direction,
     asks: Asks,
     stage: Stage,
 }
 
-impl<'a, T: AsFd> Waiting<'a, T> {
-    pub(super) fn new(fd: &'a AsyncFd<T>, direction: Direction, asks: Asks) -> Self {
-        Waiting { fd, direction, asks, stage: Stage::Outside }
-    }
-
-    pub(super) async fn until_done<R>(
-        mut self,
-        mut op: impl FnMut(&T) -> io::Result<R>,
-    ) -> Result<R, ReadyError> {
-        let mut wait = Wait::on(Waits::Descriptor);
-        poll_fn(|cx| wait.poll(cx, |cx| self.attempt(cx, &mut op))).await?
-    }
-
+impl<T: AsFd> Waiting<'_, T> {
+    #[inline]
     fn attempt<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -85,15 +76,11 @@ impl<'a, T: AsFd> Waiting<'a, T> {
             self.stage = Stage::Claimed;
         }
         loop {
-            let asked = |r: &mut crate::reactor::Reactor| {
-                r.poll_ready(self.fd.token, self.direction, self.asks, cx.waker())
-            };
-            match runtime::with_reactor(asked) {
-                Err(e) => return Poll::Ready(Err(ReadyError::Io(e))),
-                Ok(PollReady::Gone) => return Poll::Ready(Err(ReadyError::Closed)),
-                Ok(PollReady::Parked) => return Poll::Pending,
-                Ok(PollReady::Park) => return self.park(cx).map(Err),
-                Ok(PollReady::Ready) => match op(self.fd.inner()) {
+            match self.fd.source.poll_ready(self.direction, self.asks, cx.waker()) {
+                PollReady::Gone => return Poll::Ready(Err(ReadyError::Closed)),
+                PollReady::Parked => return Poll::Pending,
+                PollReady::Park => return self.park(cx).map(Err),
+                PollReady::Ready => match op(self.fd.inner()) {
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.fd.clear(self.direction),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     r => return Poll::Ready(r.map_err(ReadyError::Io)),
@@ -104,32 +91,77 @@ impl<'a, T: AsFd> Waiting<'a, T> {
 
     /// Sleeps until an event, unless epoll refuses, because somebody has closed the number.
     fn park(&mut self, cx: &Context<'_>) -> Poll<ReadyError> {
-        self.stage = Stage::Parked;
-        // Cloned and dropped outside: a foreign waker may do anything.
+        // Before anything is looked at: a foreign waker may do anything when it is cloned, also end the waits.
         let waker = cx.waker().clone();
-        match runtime::with_reactor(|r| r.park(self.fd.token, self.direction, waker)) {
-            Ok(Parking::Parked(before)) => {
-                drop(before);
-                Poll::Pending
+        let source = &self.fd.source;
+        if source.is_gone() {
+            return Poll::Ready(ReadyError::Closed);
+        }
+        if !source.is_told_of(self.direction)
+            && let Err(e) = runtime::with_reactor(|r| r.tell_of_room(source)).flatten()
+        {
+            return Poll::Ready(ReadyError::Io(e));
+        }
+        self.stage = Stage::Parked;
+        drop(source.park(self.direction, waker));
+        Poll::Pending
+    }
+
+    /// The operation is over: others may come.
+    #[inline]
+    fn end(&mut self) {
+        match std::mem::replace(&mut self.stage, Stage::Outside) {
+            Stage::Outside => {}
+            Stage::Claimed => self.fd.claims.of(self.direction).set(false),
+            Stage::Parked => {
+                self.fd.claims.of(self.direction).set(false);
+                drop(self.fd.source.leave(self.direction));
             }
-            Ok(Parking::Refused(e, _waker)) => Poll::Ready(ReadyError::Io(e)),
-            Ok(Parking::Gone(_waker)) => Poll::Ready(ReadyError::Closed),
-            Err(e) => Poll::Ready(ReadyError::Io(e)),
         }
     }
 }
 
 impl<T: AsFd> Drop for Waiting<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        if self.stage == Stage::Outside {
-            return;
+        self.end();
+    }
+}
+
+/// One operation as a future. Written by hand: it is made in the place where it is polled, and is not moved through the states
+/// of `async` blocks around it.
+#[must_use = "nothing happens before it is awaited"]
+pub(crate) struct Operation<'a, T: AsFd, F, E> {
+    waiting: Waiting<'a, T>,
+    wait: Wait,
+    op: F,
+    /// What it fails with.
+    _error: PhantomData<fn() -> E>,
+}
+
+impl<'a, T: AsFd, F, E> Operation<'a, T, F, E> {
+    #[inline]
+    pub(super) fn new(fd: &'a AsyncFd<T>, direction: Direction, asks: Asks, op: F) -> Self {
+        let waiting = Waiting { fd, direction, asks, stage: Stage::Outside };
+        Operation { waiting, wait: Wait::on(Waits::Descriptor), op, _error: PhantomData }
+    }
+}
+
+/// Nothing in it is ever pinned.
+impl<T: AsFd, F, E> Unpin for Operation<'_, T, F, E> {}
+
+impl<T: AsFd, F: FnMut(&T) -> io::Result<R>, R, E: From<ReadyError>> Future for Operation<'_, T, F, E> {
+    type Output = Result<R, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R, E>> {
+        let Operation { waiting, wait, op, _error } = self.get_mut();
+        let polled = wait.poll(cx, |cx| waiting.attempt(cx, op));
+        if polled.is_ready() {
+            // Whoever awaits it goes on at once, and may begin the next before this is dropped.
+            waiting.end();
         }
-        self.fd.claims.of(self.direction).set(false);
-        if self.stage == Stage::Parked {
-            let mut waker = None;
-            self.fd.if_reactor(|r| waker = r.leave(self.fd.token, self.direction));
-            drop(waker);
-        }
+        polled.map(|ended| ended.map_err(ReadyError::from).flatten().map_err(E::from))
     }
 }
 

@@ -169,8 +169,10 @@ impl<S: StreamSocket> Stream<S> {
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn read_exact(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.read_exact_counting(bytes, &mut 0).await
+    #[track_caller]
+    pub fn read_exact(&self, bytes: &mut [u8]) -> impl Future<Output = io::Result<()>> {
+        let mut done = 0;
+        self.fd.io_unless(bytes.is_empty(), Direction::Read, move |s| Self::fill(s, bytes, &mut done))
     }
 
     /// Fills `bytes` from index `done` on. `done` grows as bytes come, so that it tells how far it got, whatever ended it.
@@ -192,15 +194,19 @@ impl<S: StreamSocket> Stream<S> {
         bytes: &mut [u8],
         done: &mut usize,
     ) -> impl Future<Output = io::Result<()>> {
-        self.fd.io_unless(bytes[*done..].is_empty(), Direction::Read, |s| {
-            while *done < bytes.len() {
-                match s.receive(&mut bytes[*done..])?.0 {
-                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    n => *done += n,
-                }
+        self.fd.io_unless(bytes[*done..].is_empty(), Direction::Read, |s| Self::fill(s, bytes, done))
+    }
+
+    /// Reads until `bytes` is full, as long as there is something.
+    #[inline]
+    fn fill(socket: &S, bytes: &mut [u8], done: &mut usize) -> io::Result<()> {
+        while *done < bytes.len() {
+            match socket.receive(&mut bytes[*done..])?.0 {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => *done += n,
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Writes as much as there is room for, at least one byte unless `bytes` is empty; says how much.
@@ -260,8 +266,12 @@ impl<S: StreamSocket> Stream<S> {
     /// # Panics
     ///
     /// If it belongs to another run.
-    pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all_counting(bytes, &mut 0).await
+    #[track_caller]
+    pub fn write_all(&self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> {
+        let mut done = 0;
+        self.fd.io_unless(self.is_nothing(bytes.len()), Direction::Write, move |s| {
+            self.send_rest(s, bytes, &mut done)
+        })
     }
 
     /// Writes `bytes` from index `done` on. `done` grows as they are written, so that it tells how far it got, whatever ended
@@ -306,10 +316,16 @@ impl<S: StreamSocket> Stream<S> {
     #[track_caller]
     pub fn write_all_counting(&self, bytes: &[u8], done: &mut usize) -> impl Future<Output = io::Result<()>> {
         self.fd.io_unless(self.is_nothing(bytes[*done..].len()), Direction::Write, |s| {
-            let rest = &bytes[*done..];
-            *done += self.send(rest.len(), || sys::send_bytes(s.as_fd(), rest))?;
-            if *done < bytes.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            self.send_rest(s, bytes, done)
         })
+    }
+
+    /// One write of what is left from index `done` on. `WouldBlock` if some is left still.
+    #[inline]
+    fn send_rest(&self, socket: &S, bytes: &[u8], done: &mut usize) -> io::Result<()> {
+        let rest = &bytes[*done..];
+        *done += self.send(rest.len(), || sys::send_bytes(socket.as_fd(), rest))?;
+        if *done < bytes.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
     }
 
     /// Is there nothing to do for a write: no bytes, or an end that refuses all?

@@ -11,18 +11,21 @@ fn with_reactor(test: impl FnOnce(&mut Reactor)) {
 }
 
 /// Asks as one who is about to wait for epoll's word, and parks if it has not come.
-fn ready(r: &mut Reactor, token: Token, direction: Direction) -> PollReady {
-    match r.poll_ready(token, direction, Asks::WhetherReady, Waker::noop()) {
+fn ready(r: &mut Reactor, source: &Source, direction: Direction) -> PollReady {
+    match source.poll_ready(direction, Asks::WhetherReady, Waker::noop()) {
         PollReady::Park => {
-            assert!(matches!(r.park(token, direction, Waker::noop().clone()), Parking::Parked(_)));
+            if !source.is_told_of(direction) {
+                r.tell_of_room(source).unwrap();
+            }
+            drop(source.park(direction, Waker::noop().clone()));
             PollReady::Parked
         }
         told => told,
     }
 }
 
-fn to_try(r: &mut Reactor, token: Token, direction: Direction) -> PollReady {
-    r.poll_ready(token, direction, Asks::WhetherToTry, Waker::noop())
+fn to_try(source: &Source, direction: Direction) -> PollReady {
+    source.poll_ready(direction, Asks::WhetherToTry, Waker::noop())
 }
 
 /// Both ends non-blocking.
@@ -51,16 +54,16 @@ fn turn(r: &mut Reactor) -> (usize, usize) {
 fn readiness_is_remembered_until_it_is_said_to_be_used_up() {
     with_reactor(|r| {
         let (a, mut b) = UnixStream::pair().unwrap();
-        let token = r.register(a.as_raw_fd(), true).unwrap();
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
+        let source = r.register(a.as_raw_fd(), true).unwrap();
+        assert_eq!(ready(r, &source, Direction::Read), PollReady::Parked);
         b.write_all(b"x").unwrap();
         assert_eq!(turn(r), (1, 1));
         assert_eq!(turn(r), (0, 0), "an edge comes once");
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Ready);
-        assert_eq!(to_try(r, token, Direction::Write), PollReady::Ready);
-        r.clear_ready(token, Direction::Read);
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
-        assert_eq!(ready(r, token, Direction::Write), PollReady::Ready);
+        assert_eq!(ready(r, &source, Direction::Read), PollReady::Ready);
+        assert_eq!(to_try(&source, Direction::Write), PollReady::Ready);
+        source.clear(Direction::Read);
+        assert_eq!(ready(r, &source, Direction::Read), PollReady::Parked);
+        assert_eq!(ready(r, &source, Direction::Write), PollReady::Ready);
     });
 }
 
@@ -68,11 +71,11 @@ fn readiness_is_remembered_until_it_is_said_to_be_used_up() {
 fn a_hang_up_wakes_both_directions() {
     with_reactor(|r| {
         let (a, b) = UnixStream::pair().unwrap();
-        let token = r.register(a.as_raw_fd(), true).unwrap();
+        let source = r.register(a.as_raw_fd(), true).unwrap();
         turn(r);
-        r.clear_ready(token, Direction::Write);
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
-        assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
+        source.clear(Direction::Write);
+        assert_eq!(ready(r, &source, Direction::Read), PollReady::Parked);
+        assert_eq!(ready(r, &source, Direction::Write), PollReady::Parked);
         drop(b);
         assert_eq!(turn(r), (1, 2));
     });
@@ -82,10 +85,10 @@ fn a_hang_up_wakes_both_directions() {
 fn an_error_wakes_the_writer_of_a_pipe() {
     with_reactor(|r| {
         let (reader, writer) = io::pipe().unwrap();
-        let token = r.register(writer.as_raw_fd(), true).unwrap();
+        let source = r.register(writer.as_raw_fd(), true).unwrap();
         turn(r);
-        r.clear_ready(token, Direction::Write);
-        assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
+        source.clear(Direction::Write);
+        assert_eq!(ready(r, &source, Direction::Write), PollReady::Parked);
         drop(reader);
         assert_eq!(turn(r), (1, 1));
     });
@@ -96,14 +99,14 @@ fn a_token_of_a_descriptor_that_is_gone_reaches_no_stranger() {
     with_reactor(|r| {
         let (a, b) = UnixStream::pair().unwrap();
         let old = r.register(a.as_raw_fd(), true).unwrap();
-        r.deregister(old);
+        r.deregister(&old);
         let new = r.register(b.as_raw_fd(), true).unwrap();
-        assert_eq!(old.index, new.index, "the place is used again");
-        assert_eq!(ready(r, old, Direction::Read), PollReady::Gone);
-        r.deregister(old);
-        assert_eq!(to_try(r, new, Direction::Write), PollReady::Ready);
-        r.clear_ready(old, Direction::Write);
-        assert_eq!(to_try(r, new, Direction::Write), PollReady::Ready);
+        assert_eq!(index_of(old.token()), index_of(new.token()), "the place is used again");
+        assert_eq!(ready(r, &old, Direction::Read), PollReady::Gone);
+        r.deregister(&old);
+        assert_eq!(to_try(&new, Direction::Write), PollReady::Ready);
+        old.clear(Direction::Write);
+        assert_eq!(to_try(&new, Direction::Write), PollReady::Ready);
         assert_eq!(r.registrations(), 1);
     });
 }
@@ -115,14 +118,19 @@ fn an_event_that_outlived_its_registration_wakes_nobody() {
         let old = r.register(a.as_raw_fd(), true).unwrap();
         // The kernel keeps the registration as long as a duplicate lives, and reports it under the old token.
         let _duplicate = a.try_clone().unwrap();
-        let stale = r.sources.remove(old.index as usize);
+        let stale = r.sources.remove(index_of(old.token()));
         let new = r.register(b.as_raw_fd(), true).unwrap();
         turn(r);
-        r.clear_ready(new, Direction::Write);
+        new.clear(Direction::Write);
         (&b).write_all(b"x").unwrap();
         let (seen, _) = turn(r);
         assert!(seen >= 1);
-        assert_eq!(ready(r, new, Direction::Read), PollReady::Parked, "the stale event was of {}", stale.fd);
+        assert_eq!(
+            ready(r, &new, Direction::Read),
+            PollReady::Parked,
+            "the stale event was of {}",
+            stale.fd()
+        );
     });
 }
 
@@ -134,13 +142,13 @@ fn a_waiter_may_change_its_waker_and_leaves_with_it() {
     }
     with_reactor(|r| {
         let (a, _b) = UnixStream::pair().unwrap();
-        let token = r.register(a.as_raw_fd(), true).unwrap();
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
+        let source = r.register(a.as_raw_fd(), true).unwrap();
+        assert_eq!(ready(r, &source, Direction::Read), PollReady::Parked);
         let other = Waker::from(Arc::new(Other));
-        assert_eq!(r.poll_ready(token, Direction::Read, Asks::WhetherReady, &other), PollReady::Park);
-        assert!(matches!(r.park(token, Direction::Read, other.clone()), Parking::Parked(Some(_))));
-        assert!(r.leave(token, Direction::Read).unwrap().will_wake(&other));
-        assert!(r.leave(token, Direction::Read).is_none());
+        assert_eq!(source.poll_ready(Direction::Read, Asks::WhetherReady, &other), PollReady::Park);
+        assert!(source.park(Direction::Read, other.clone()).is_some());
+        assert!(source.leave(Direction::Read).unwrap().will_wake(&other));
+        assert!(source.leave(Direction::Read).is_none());
     });
 }
 
@@ -148,12 +156,12 @@ fn a_waiter_may_change_its_waker_and_leaves_with_it() {
 fn a_peer_that_reads_is_not_heard_of_before_somebody_has_waited_for_room() {
     with_reactor(|r| {
         let (a, b) = pair();
-        let token = r.register(a.as_raw_fd(), true).unwrap();
+        let source = r.register(a.as_raw_fd(), true).unwrap();
         assert_eq!(turn(r), (0, 0), "nobody asked whether there is room");
         fill(&a);
         empty(&b);
         assert_eq!(turn(r), (0, 0));
-        assert_eq!(to_try(r, token, Direction::Write), PollReady::Ready);
+        assert_eq!(to_try(&source, Direction::Write), PollReady::Ready);
     });
 }
 
@@ -161,12 +169,12 @@ fn a_peer_that_reads_is_not_heard_of_before_somebody_has_waited_for_room() {
 fn room_that_came_between_the_failed_write_and_the_question_is_told() {
     with_reactor(|r| {
         let (a, b) = pair();
-        let token = r.register(a.as_raw_fd(), true).unwrap();
+        let source = r.register(a.as_raw_fd(), true).unwrap();
         fill(&a);
-        r.clear_ready(token, Direction::Write);
+        source.clear(Direction::Write);
         empty(&b);
         assert_eq!(turn(r), (0, 0), "the edge is over");
-        assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
+        assert_eq!(ready(r, &source, Direction::Write), PollReady::Parked);
         assert_eq!(turn(r), (1, 1));
     });
 }
@@ -175,14 +183,14 @@ fn room_that_came_between_the_failed_write_and_the_question_is_told() {
 fn to_ask_again_about_reading_and_writing_loses_neither() {
     with_reactor(|r| {
         let (a, mut b) = pair();
-        let token = r.register(a.as_raw_fd(), true).unwrap();
+        let source = r.register(a.as_raw_fd(), true).unwrap();
         fill(&a);
-        r.clear_ready(token, Direction::Write);
-        assert_eq!(ready(r, token, Direction::Read), PollReady::Parked);
+        source.clear(Direction::Write);
+        assert_eq!(ready(r, &source, Direction::Read), PollReady::Parked);
         b.write_all(b"x").unwrap();
         // Both are so before epoll is asked about both.
         empty(&b);
-        assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
+        assert_eq!(ready(r, &source, Direction::Write), PollReady::Parked);
         assert_eq!(turn(r), (1, 2));
     });
 }
@@ -191,12 +199,12 @@ fn to_ask_again_about_reading_and_writing_loses_neither() {
 fn the_question_about_room_stays_while_somebody_waits_and_goes_with_an_event_nobody_needed() {
     with_reactor(|r| {
         let (a, b) = pair();
-        let token = r.register(a.as_raw_fd(), true).unwrap();
+        let source = r.register(a.as_raw_fd(), true).unwrap();
         let changes = crate::stats().reactor_changes;
         for _ in 0..3 {
             fill(&a);
-            r.clear_ready(token, Direction::Write);
-            assert_eq!(ready(r, token, Direction::Write), PollReady::Parked);
+            source.clear(Direction::Write);
+            assert_eq!(ready(r, &source, Direction::Write), PollReady::Parked);
             empty(&b);
             assert_eq!(turn(r), (1, 1));
         }
@@ -208,7 +216,7 @@ fn the_question_about_room_stays_while_somebody_waits_and_goes_with_an_event_nob
         fill(&a);
         empty(&b);
         assert_eq!(turn(r), (0, 0));
-        assert_eq!(to_try(r, token, Direction::Write), PollReady::Ready);
+        assert_eq!(to_try(&source, Direction::Write), PollReady::Ready);
     });
 }
 
@@ -220,12 +228,12 @@ fn a_number_closed_by_somebody_else_is_the_waiters_error() {
         let (a, b) = pair();
         drop(lower);
         let number = a.as_raw_fd();
-        let token = r.register(number, true).unwrap();
+        let source = r.register(number, true).unwrap();
         fill(&a);
-        r.clear_ready(token, Direction::Write);
+        source.clear(Direction::Write);
         drop(a);
-        let parked = r.park(token, Direction::Write, Waker::noop().clone());
-        assert!(matches!(parked, Parking::Refused(e, _) if e.raw_os_error() == Some(libc::EBADF)));
+        assert_eq!(r.tell_of_room(&source).unwrap_err().raw_os_error(), Some(libc::EBADF));
+        assert!(!source.is_told_of(Direction::Write));
         assert_eq!(turn(r), (0, 0));
         drop(b);
     });

@@ -69,7 +69,7 @@ impl<T> Course<T> {
         {
             return Pass::Done(value);
         }
-        Pass::Pause(between_batches(self.grace()))
+        Pass::Pause(runtime::with(|rt| between_batches(rt, self.grace())))
     }
 
     /// Until when what main has left behind is waited for.

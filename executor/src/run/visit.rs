@@ -16,6 +16,7 @@ use super::course::{Course, Pass};
 use super::{Pause, ask_reactor, drain_inbox, fire_due, wake_idle};
 use crate::clock::Instant;
 use crate::reactor::EVENTS;
+use crate::reactor::notify::Inbox;
 use crate::runtime::{self, Runtime};
 use crate::task::task_tree;
 use std::future::Future;
@@ -76,16 +77,19 @@ impl<F: Future> Visit<F> {
     /// What has come from outside, and whether that is nothing for as long as somebody waits for.
     /// Says how many events there were.
     fn look_back(&mut self) -> usize {
-        let seen = ask_reactor(Some(Duration::ZERO));
-        drain_inbox();
-        fire_due();
+        let seen = runtime::with(|rt| {
+            let seen = ask_reactor(rt, Some(Duration::ZERO));
+            drain_inbox(rt);
+            fire_due(rt);
+            seen
+        });
         if seen > 0 || runtime::with(Runtime::is_busy) {
             self.quiet = None;
         }
         let (Some(since), Some(cushion)) = (self.quiet, runtime::with(Runtime::cushion)) else { return seen };
         if runtime::clock().now() >= since + cushion {
             self.quiet = None;
-            wake_idle();
+            runtime::with(wake_idle);
         }
         seen
     }
@@ -129,7 +133,7 @@ impl<F: Future> Drop for Visit<F> {
 /// The thread is here: whatever happens from now on is seen without a ring.
 fn wake() {
     let before = runtime::with(|rt| {
-        rt.inbox().awake();
+        rt.with_inbox(Inbox::awake);
         rt.sched.borrow_mut().set_host(None)
     });
     drop(before);
@@ -140,7 +144,7 @@ fn wake() {
 #[must_use = "who waits in spite of mail may wait for ever"]
 pub(crate) fn rest(waker: Waker) -> bool {
     let (before, sleeps) =
-        runtime::with(|rt| (rt.sched.borrow_mut().set_host(Some(waker)), rt.inbox().sleep()));
+        runtime::with(|rt| (rt.sched.borrow_mut().set_host(Some(waker)), rt.with_inbox(Inbox::sleep)));
     drop(before);
     sleeps
 }

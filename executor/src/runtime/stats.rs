@@ -152,6 +152,12 @@ impl Runtime {
         f()
     }
 
+    pub(crate) fn count_reactor_wait(&self, events: usize) {
+        bump(&self.counters.reactor_waits);
+        self.counters.reactor_events.set(self.counters.reactor_events.get() + events as u64);
+    }
+
+    #[inline]
     pub(crate) fn registrations(&self) -> usize {
         self.reactor.borrow().as_ref().map_or(0, Reactor::registrations)
     }
@@ -183,13 +189,6 @@ pub fn stats() -> Stats {
             last_swallowed_at: rt.counters.last_swallowed_at.get(),
         }
     })
-}
-
-pub(crate) fn count_reactor_wait(events: usize) {
-    let _ = try_with(|rt| {
-        bump(&rt.counters.reactor_waits);
-        rt.counters.reactor_events.set(rt.counters.reactor_events.get() + events as u64);
-    });
 }
 
 pub(crate) fn count_reactor_change() {
