@@ -14,6 +14,7 @@ use crate::{bytes, channels, locks, net, nurseries, outside, streams, time};
 
 /// Futures that no user has in hand, and why.
 const NEED_NONE: &[(&str, &str)] = &[
+    ("fd/wait.rs Future for Operation", "what the operations of `AsyncFd` and of the streams return"),
     ("locals.rs Future for Inheriting", "the wrapper of each child: of every case of a nursery"),
     ("signals/stream.rs Signals::receive", "signals are a process' matter: `tests/signals.rs` ends it early"),
     ("sleep.rs Future for Sleep", "what `sleep` and `sleep_until` return"),
