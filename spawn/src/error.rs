@@ -24,6 +24,12 @@ pub enum SpawnError {
         /// What is known of it.
         why: String,
     },
+    /// There can be no fork server here: the system, or a filter, refuses what it needs, or `main` opens descriptors before
+    /// [`reborn`](crate::reborn()) that all its children would share. Use another backend.
+    NoServer {
+        /// What is missing, or in the way.
+        why: String,
+    },
     /// The operating system refused.
     System {
         /// Which call refused.
@@ -72,6 +78,9 @@ impl fmt::Display for SpawnError {
                 "SIGCHLD is not at its default disposition, so exit statuses would be lost: restore SIG_DFL first",
             ),
             Self::ServerGone { why } => write!(f, "the fork server is gone: {why}; another one can be started"),
+            Self::NoServer { why } => {
+                write!(f, "there can be no fork server here: {why}; make processes by exec instead")
+            }
             Self::System { step, error } => {
                 write!(f, "{step}: {error}")?;
                 advice(error).map_or(Ok(()), |advice| write!(f, ": {advice}"))

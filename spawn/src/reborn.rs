@@ -28,7 +28,7 @@ use crate::plan::{LastWords, Step};
 use crate::server::{Offspring, Server, Split, split};
 use crate::surroundings::{Environment, Surroundings};
 use crate::sys;
-use crate::sys::births::{Alone, Page};
+use crate::sys::births::{self, Alone, Page};
 use crate::tree::open_fds;
 use std::env;
 use std::fmt;
@@ -107,12 +107,21 @@ pub fn reborn(last_words: LastWords) -> Start {
     brought_up(Reborn { born, given, panics, by_server: false }, image, alone, &marker, last_words)
 }
 
+/// What this process needs to be a fork server, and the place may not have.
+fn or_forbid<T>(born: &Born, control: &OwnedFd, what: &str, done: io::Result<T>) -> T {
+    if let Err(e) = &done {
+        Server::forbid(control, e.raw_os_error().unwrap_or(libc::ENOTSUP));
+    }
+    or_leave(born, what, done)
+}
+
 /// What `main` has opened before, all children of a server would have in common: an epoll instance, a position in a file. Such a
 /// program has its children by exec.
-fn leave_if_shared(born: &Born, declared: &[RawFd]) {
+fn forbid_if_shared(born: &Born, control: &OwnedFd, declared: &[RawFd]) {
     let open = or_leave(born, "/proc/self/fd", open_fds());
     let other = open.into_iter().find(|(fd, _)| *fd > 2 && !declared.contains(fd));
     if let Some((fd, target)) = other {
+        Server::forbid(control, 0);
         let text = format!(
             "descriptor {fd} ({target}) is open before `reborn` is called: a fork server's children would share it"
         );
@@ -177,11 +186,12 @@ fn begin_serving(marker: &Marker, control: OwnedFd) -> Server {
         let alone = or_leave(&born, "threads", Alone::check());
         let page = given.pop().ok_or_else(|| io::ErrorKind::InvalidInput.into());
         let page = or_leave(&born, "the page", page.and_then(|file| Page::map(&file)));
-        or_leave(&born, "madvise", page.keep_from_children());
+        or_forbid(&born, &control, "madvise", page.keep_from_children());
+        or_forbid(&born, &control, "clone3", births::are_possible());
         let now = or_leave(&born, "look at the surroundings", Surroundings::look());
         // Else it comes out of every child.
         flush_standard_output();
-        leave_if_shared(&born, &[voice_number, control.as_raw_fd(), image.number()]);
+        forbid_if_shared(&born, &control, &[voice_number, control.as_raw_fd(), image.number()]);
         born.step(Step::Enter);
         Server { control, page, image, now, alone }
     })

@@ -32,6 +32,7 @@ use crate::marker::{Marker, Office};
 use crate::plan::Plan;
 use crate::process::{Pid, Process, put_down};
 use crate::signal::Signal;
+use crate::stops::Stops;
 use crate::surroundings::{Environment, Surroundings};
 use crate::sys;
 use crate::sys::births::Page;
@@ -39,7 +40,7 @@ use crate::sys::packets::{MOST_FDS, Patience, receive_packet, send_packet};
 use crate::sys::surroundings::Privileges;
 use pleach_executor::fd::AsyncFd;
 use pleach_executor::sync::{Event, Lock};
-use pleach_executor::{Cancelled, low_level, move_on_after};
+use pleach_executor::{Cancelled, either, low_level, move_on_after};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -50,8 +51,9 @@ use std::rc::Rc;
 use std::time::Duration;
 use wire::{LONGEST, Reply, Request, Stage};
 
-/// How long a server may take for an answer: it has nothing else to do. One that takes longer is stopped, or the machine is.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How long a server may take for an answer: it has nothing else to do. One that takes longer hangs in the system, or is
+/// stopped where nothing tells of it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// A pristine process of one thread that makes children for this one: what they cost does not depend on how large this
 /// process is, nor on its threads.
@@ -84,6 +86,10 @@ struct Shared {
     ended: Event,
     /// Its last ones, if it had any.
     words: RefCell<String>,
+    /// Has it said that there can be none here?
+    is_forbidden: Cell<bool>,
+    /// What tells that it was stopped.
+    stops: RefCell<Option<Rc<Stops>>>,
     /// The privileges that its children have: those that this process had when it was started.
     privileges: Privileges,
     /// What its children have, unless they are told another.
@@ -140,7 +146,7 @@ impl ForkServer {
     pub async fn start(plan: Plan, image: &Image) -> Result<Self, SpawnError> {
         pleach_executor::checkpoint().await?;
         let environment = Environment::look();
-        let (page, file) = Page::new().map_err(SpawnError::system("memfd_create"))?;
+        let (page, file) = Page::new().map_err(no_page)?;
         let ends = sys::packets::packets().map_err(SpawnError::system("socketpair"))?;
         let errand = Errand { plan, office: Office::Server, given: vec![file], ends };
         let (process, control) = exec::birth(errand, image)?;
@@ -177,6 +183,8 @@ impl ForkServer {
             is_gone: Cell::new(false),
             ended: Event::new(),
             words: RefCell::default(),
+            is_forbidden: Cell::new(false),
+            stops: RefCell::default(),
             privileges: Privileges::look(),
             environment,
             changed: RefCell::default(),
@@ -190,6 +198,12 @@ impl ForkServer {
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.shared.pid
+    }
+
+    /// From now on a server that is stopped (SIGSTOP and its kin) while somebody waits for its answer is killed by the event.
+    /// Without this it is after 15 s, as one that does not answer.
+    pub fn heed(&self, stops: Rc<Stops>) {
+        *self.shared.stops.borrow_mut() = Some(stops);
     }
 
     /// Can it make no more children? Then it has ended, or is about to.
@@ -227,7 +241,7 @@ impl ForkServer {
     /// # Errors
     ///
     /// [`SpawnError`]; nothing is left of the attempt. [`SpawnError::ServerGone`] if the server ended before it answered:
-    /// another one may be asked. One that does not answer for 5 s is killed; so is one that was started with other privileges
+    /// another one may be asked. One that was stopped ([`heed`](ForkServer::heed)) or does not answer for 15 s is killed; so is one that was started with other privileges
     /// (users, groups, capabilities, `no_new_privs`). Of namespaces, the root directory, the control group, scheduling and
     /// filters (seccomp, Landlock) its children have what the server has: whoever changes them starts another one.
     ///
@@ -264,6 +278,16 @@ impl ForkServer {
         let made = shared.answer_to(number, directory).await?;
         let process = made.into_process(plan.name.clone()).map_err(SpawnError::system("register pidfd"))?;
         Ok(Forked { process, link: UnixStream::from(ours) })
+    }
+}
+
+/// Without the page there is no server. A machine without memory or numbers is something else.
+fn no_page(error: io::Error) -> SpawnError {
+    match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EPERM | libc::EACCES) => {
+            SpawnError::NoServer { why: format!("memfd_create: {error}") }
+        }
+        _ => SpawnError::System { step: "memfd_create", error },
     }
 }
 
@@ -332,7 +356,8 @@ impl Shared {
         });
         self.waiting.borrow_mut().push_back(Rc::clone(&ask));
         let _unwanted_on_drop = Withdraw(Rc::clone(&ask));
-        let waited = move_on_after(ANSWER_LIMIT, async |_| ask.done.wait().await).await;
+        let wait = either(ask.done.wait(), self.kill_if_stopped());
+        let waited = move_on_after(ANSWER_LIMIT, async |_| wait.await).await;
         // A child that was made is never denied, even if the wait for it was cancelled meanwhile.
         match (ask.answer.take(), waited) {
             (Some(answer), Err(c)) => {
@@ -350,16 +375,46 @@ impl Shared {
         }
     }
 
+    /// Kills it when it is stopped; whoever waits for an answer is told by the end of the line, as of any death.
+    async fn kill_if_stopped(&self) -> Result<(), Cancelled> {
+        let stops = self.stops.borrow().clone();
+        if let Some(stops) = stops {
+            let mut seen = 0;
+            while self.stopped_by().is_none() {
+                seen = stops.since(seen).await?;
+            }
+            self.put_away("it was stopped");
+        }
+        pleach_executor::sleep_forever().await.map(|never| match never {})
+    }
+
+    fn stopped_by(&self) -> Option<Signal> {
+        self.process.borrow().as_ref().and_then(Process::stopped_by)
+    }
+
+    /// Kills it, and says why to those who ask.
+    fn put_away(&self, why: &str) {
+        let mut words = self.words.borrow_mut();
+        if words.is_empty() {
+            why.clone_into(&mut words);
+        }
+        self.is_gone.set(true);
+        self.kill();
+    }
+
+    /// By its line as well: who has given up the right to kill it still has that.
     fn kill(&self) {
         if let Some(process) = &*self.process.borrow() {
             let _ = process.signal(Signal::KILL);
         }
+        sys::shut_down(self.control.get_ref().as_fd());
     }
 
     fn gone(&self) -> SpawnError {
         let words = self.words.borrow();
         let why = if words.is_empty() { "it has ended".to_owned() } else { format!("it said: {words}") };
-        SpawnError::ServerGone { why: format!("{}: {why}", self.name) }
+        let why = format!("{}: {why}", self.name);
+        if self.is_forbidden.get() { SpawnError::NoServer { why } } else { SpawnError::ServerGone { why } }
     }
 
     // ---- the reader
@@ -421,6 +476,9 @@ impl Shared {
     }
 
     fn deliver(&self, reply: Reply, pidfd: Option<OwnedFd>) {
+        if reply.stage == Stage::Forbidden {
+            return self.is_forbidden.set(true);
+        }
         let Some(ask) = self.waiting.borrow_mut().pop_front() else { return };
         debug_assert_eq!(ask.number, reply.number, "answers come in the order of the requests");
         let answer = match reply.stage {

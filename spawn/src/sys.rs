@@ -126,6 +126,12 @@ pub(crate) fn send_now(socket: RawFd, bytes: &[u8]) {
     let _ = unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) };
 }
 
+/// Ends both directions of a socket, whoever else has it.
+pub(crate) fn shut_down(socket: BorrowedFd<'_>) {
+    // SAFETY: takes numbers.
+    let _ = unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
 // ---- processes
 
 /// This process. Async-signal-safe.

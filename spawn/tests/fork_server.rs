@@ -7,8 +7,8 @@ mod support;
 use again::{Entry, image, leaves_with_9, reads_until_eof, say, stands_still};
 use pleach_executor::{Cancelled, nursery, sleep};
 use pleach_spawn::{
-    Born, ExitStatus, Fault, ForkServer, Forked, Pid, Plan, Signal, SpawnError, Step, children, no_children,
-    signal_descendant,
+    Born, ExitStatus, Fault, ForkServer, Forked, Pid, Plan, Signal, SpawnError, Step, Stops, children,
+    no_children, signal_descendant,
 };
 use std::fs;
 use std::future::poll_fn;
@@ -16,6 +16,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 use support::{count, end, output_of, program, program_after, read_all, stand_still};
@@ -58,9 +59,11 @@ fn cases() -> ExitCode {
         who_waits_is_told_of_the_servers_death_and_nobody_else_notices,
         a_server_that_dies_at_any_moment_leaves_nobody,
         a_server_that_fails_in_its_boot_says_so,
-        a_stopped_server_is_put_away,
+        a_stopped_server_is_put_away_by_the_event,
+        where_none_can_be_it_says_so_and_exec_does_it,
         a_full_table_of_descriptors_hangs_nobody,
         privileges_that_were_given_up_are_not_in_a_server,
+        who_may_not_kill_its_server_any_more_ends_it_all_the_same,
         what_main_has_left_is_not_shared_by_children,
         a_twin_dies_with_its_owner_although_it_is_stopped,
         a_request_that_is_dropped_leaves_no_child,
@@ -72,6 +75,8 @@ fn cases() -> ExitCode {
         _is_an_owner,
         _asks_with_few_numbers_left,
         _gives_up_privileges,
+        _gives_up_its_user,
+        _may_not_call,
         _has_a_server_after,
     ])
 }
@@ -345,15 +350,90 @@ fn a_server_that_fails_in_its_boot_says_so() {
     });
 }
 
-fn a_stopped_server_is_put_away() {
+fn a_stopped_server_is_put_away_by_the_event() {
     pleach_executor::run(async {
-        let server = server().await;
-        signal_descendant(server.pid(), Signal::STOP).expect("it lives");
-        let refused = server.spawn(&Plan::new("stands_still"), &[]).await.expect_err("it cannot answer");
-        assert!(refused.to_string().contains("no answer for 5s"), "{refused}");
-        drop(server);
-        all_are_gone().await;
+        let stops = Rc::new(Stops::listen().expect("nobody else does"));
+        // Before it is asked, and while it is asked.
+        for waits in [false, true] {
+            let server = server().await;
+            server.heed(Rc::clone(&stops));
+            end(made(&server, "leaves_with_9").await.process).await;
+            let fired = pleach_executor::stats().timers_fired;
+            let waiting: Result<(), Cancelled> = nursery(async |n| {
+                if !waits {
+                    signal_descendant(server.pid(), Signal::STOP).expect("it lives");
+                }
+                for _ in 0..3 {
+                    n.spawn(async {
+                        loop {
+                            match server.spawn(&Plan::new("stands_still"), &[]).await {
+                                Ok(child) => end(child.process).await,
+                                Err(refused) => {
+                                    let is_told = matches!(refused, SpawnError::ServerGone { .. });
+                                    assert!(
+                                        is_told && refused.to_string().contains("it was stopped"),
+                                        "{refused}"
+                                    );
+                                    return Ok(());
+                                }
+                            }
+                        }
+                    });
+                }
+                if waits {
+                    pleach_executor::checkpoint().await?;
+                    signal_descendant(server.pid(), Signal::STOP).expect("it lives");
+                }
+                Ok(())
+            })
+            .await;
+            waiting.expect("each is told");
+            assert_eq!(pleach_executor::stats().timers_fired, fired, "no limit of time had a part in it");
+            drop(server);
+            all_are_gone().await;
+        }
     });
+}
+
+/// A system without clone3(2), and a sandbox that refuses memfd_create(2).
+fn where_none_can_be_it_says_so_and_exec_does_it() {
+    for (call, says) in [("clone3", "clone3"), ("memfd_create", "memfd_create")] {
+        let mut command = program("_may_not_call");
+        command.env(FORBIDDEN, call);
+        let said = output_of(command);
+        assert!(said.starts_with("there can be no fork server here: "), "{said}");
+        assert!(said.contains(says) && said.ends_with("exec does it\n"), "{said}");
+    }
+}
+
+/// The name of the system call that `_may_not_call` must not make.
+const FORBIDDEN: &str = "PLEACH_FORBIDDEN";
+
+fn _may_not_call() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    let call = match std::env::var(FORBIDDEN).as_deref() {
+        Ok("clone3") => libc::SYS_clone3,
+        Ok("memfd_create") => libc::SYS_memfd_create,
+        other => panic!("{other:?}"),
+    };
+    let refuse = SeccompAction::Errno(38);
+    let arch = std::env::consts::ARCH.try_into().expect("an architecture of Linux");
+    let filter = SeccompFilter::new([(call, vec![])].into(), SeccompAction::Allow, refuse, arch);
+    let filter: BpfProgram = filter.expect("a filter").try_into().expect("a filter");
+    seccompiler::apply_filter(&filter).expect("always allowed");
+    pleach_executor::run(async {
+        let refused = match ForkServer::start(Plan::new("server"), image()).await {
+            Ok(server) => server.spawn(&Plan::new("leaves_with_9"), &[]).await.expect_err("it cannot"),
+            Err(refused) => refused,
+        };
+        assert!(matches!(refused, SpawnError::NoServer { .. }), "{refused:?}");
+        println!("{refused}");
+        all_are_gone().await;
+        let mut child =
+            pleach_spawn::exec(Plan::new("leaves_with_9"), image(), Vec::new()).await.expect("exec");
+        assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(9));
+    });
+    println!("exec does it");
 }
 
 fn a_full_table_of_descriptors_hangs_nobody() {
@@ -430,6 +510,29 @@ fn _gives_up_privileges() {
     println!("another server");
 }
 
+fn who_may_not_kill_its_server_any_more_ends_it_all_the_same() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    assert_eq!(output_of(program("_gives_up_its_user")), "nobody is left\n");
+}
+
+fn _gives_up_its_user() {
+    pleach_executor::run(async {
+        let server = server().await;
+        end(made(&server, "leaves_with_9").await.process).await;
+        nix::unistd::setuid(65534.into()).expect("root may");
+        let refused = server.spawn(&Plan::new("stands_still"), &[]).await.expect_err("it has more than we");
+        assert!(refused.to_string().contains("privileges"), "{refused}");
+        let fired = pleach_executor::stats().timers_fired;
+        server.end().await.expect("not cancelled");
+        assert_eq!(pleach_executor::stats().timers_fired, fired, "it has ended at once");
+        all_are_gone().await;
+    });
+    println!("nobody is left");
+}
+
 fn tells_whether_it_can_gain(born: Born, _: Vec<OwnedFd>) -> i32 {
     say(&born, &nix::sys::prctl::get_no_new_privs().expect("always allowed").to_string())
 }
@@ -452,6 +555,7 @@ fn what_main_has_left_is_not_shared_by_children() {
         command
     });
     assert!(said.contains("is open before `reborn` is called"), "{said:?}");
+    assert_eq!(said.matches("there can be no fork server here").count(), 3, "{said:?}");
 }
 
 fn _has_a_server_after() {
@@ -476,8 +580,13 @@ fn a_twin_dies_with_its_owner_although_it_is_stopped() {
         let mut child = server.spawn(&plan, &[]).await.expect("it is made");
         child.link.read_exact(&mut [0]).expect("it is up");
         let below = format!("/proc/{0}/task/{0}/children", child.process.pid());
-        let twin = fs::read_to_string(below).expect("/proc").trim().parse().map(Pid::from_raw);
-        signal_descendant(twin.expect("one"), Signal::STOP).expect("it lives");
+        let twin: i32 = fs::read_to_string(below).expect("/proc").trim().parse().expect("one");
+        // It blocks all signals when it has tied its life to its owner's. Stopped before that, it is the root's to kill.
+        let status = || fs::read_to_string(format!("/proc/{twin}/status")).expect("it lives");
+        while status().contains("SigBlk:\t0000000000000000") {
+            sleep(Duration::from_millis(1)).await.expect("nobody cancels");
+        }
+        signal_descendant(Pid::from_raw(twin), Signal::STOP).expect("it lives");
         end(child.process).await;
         drop(server);
         let ends = support::reap_all_strangers().await;

@@ -25,7 +25,7 @@ use crate::wire;
 use pleach_executor::ScopeHandle;
 use pleach_ipc::proto::{Backend as Made, Limits, Message, Role, WireStatus, encoder, last_words};
 use pleach_ipc::{Channel, codec};
-use pleach_spawn::{Born, Forked, Granted, Grants, Plan, SpawnError};
+use pleach_spawn::{Born, Forked, Granted, Grants, Plan, SpawnError, Stops};
 use serde::Serialize;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -83,6 +83,8 @@ pub(crate) struct Lift {
     given: Vec<OwnedFd>,
     /// What was asked for.
     choice: Backend,
+    /// What tells of stopped children.
+    stops: Option<Rc<Stops>>,
 }
 
 impl Lift {
@@ -115,7 +117,7 @@ impl Lift {
 
     /// By the backend that was chosen, to serve endpoints: says which it was.
     pub(crate) async fn endpoints(self) -> Result<(Forked, Made), SpawnError> {
-        let Lift { here, plan, cradle, given, choice } = self;
+        let Lift { here, plan, cradle, given, choice, stops } = self;
         let image = || match &cradle.registry {
             Some(registry) => registry.image().map_err(|error| SpawnError::System { step: "image", error }),
             None => unreachable!("without endpoints nothing is started to serve them"),
@@ -127,10 +129,16 @@ impl Lift {
                 };
                 Ok((pleach_spawn::fork(plan, given, entry).await?, Made::Fork))
             }
-            Backend::ForkServer => Ok((here.forks.spawn(image()?, &plan, &given).await?, Made::ForkServer)),
-            Backend::Auto | Backend::Exec => {
-                Ok((pleach_spawn::exec(plan, image()?, given).await?, Made::Exec))
+            Backend::ForkServer => {
+                Ok((here.forks.spawn(image()?, &plan, &given, stops.as_ref()).await?, Made::ForkServer))
             }
+            Backend::Auto => match here.forks.spawn(image()?, &plan, &given, stops.as_ref()).await {
+                Err(SpawnError::NoServer { .. }) => {
+                    Ok((pleach_spawn::exec(plan, image()?, given).await?, Made::Exec))
+                }
+                made => Ok((made?, Made::ForkServer)),
+            },
+            Backend::Exec => Ok((pleach_spawn::exec(plan, image()?, given).await?, Made::Exec)),
         }
     }
 }
@@ -156,7 +164,8 @@ impl Order {
         if !start.death_signal {
             plan = plan.without_death_signal();
         }
-        if may_spawn && role != Role::Closure && start.backend == Backend::ForkServer {
+        if may_spawn && role != Role::Closure && matches!(start.backend, Backend::ForkServer | Backend::Auto)
+        {
             plan = plan.with_fork_server();
         }
         let registry = here.registry.clone();
@@ -170,7 +179,14 @@ impl Order {
         };
         // Before there is a child that could be stopped.
         let stops = here.stops();
-        let wanted = Lift { here: Rc::clone(&here), plan, cradle, given: start.given, choice: start.backend };
+        let wanted = Lift {
+            here: Rc::clone(&here),
+            plan,
+            cradle,
+            given: start.given,
+            choice: start.backend,
+            stops: stops.clone(),
+        };
         let (made, backend) = match lift(wanted).await {
             Ok(made) => made,
             Err(e) => return Err(not_started(e, &here, &siblings, &start.name, &path)),

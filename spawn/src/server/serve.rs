@@ -94,6 +94,13 @@ impl Server {
         clone(&self.alone, Parent::Ours, Some(&self.page)).map_err(|e| (Stage::Clone, e))
     }
 
+    /// There can be none here; last words are to follow.
+    pub(crate) fn forbid(control: &OwnedFd, errno: i32) {
+        let reply = Reply { number: 0, stage: Stage::Forbidden, errno, pid: 0 };
+        // Its owner is gone, or has asked for more than a socket holds before it has heard anything: it is told of an end.
+        let _ = send_packet(control.as_fd(), &reply.to_bytes(), &[]);
+    }
+
     /// Waits for room if it has to: whoever asks reads the answers, or is gone.
     fn answer(&self, reply: Reply, pidfd: Option<&OwnedFd>) {
         let fds = pidfd.map(AsRawFd::as_raw_fd);

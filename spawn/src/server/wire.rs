@@ -61,11 +61,21 @@ pub(crate) enum Stage {
     Nice = 4,
     Oom = 5,
     Clone = 6,
+    /// Of no request, number 0: there can be no fork server here. Its last words say why.
+    Forbidden = 7,
 }
 
 impl Stage {
-    const ALL: [Stage; 7] =
-        [Stage::Made, Stage::Receive, Stage::Directory, Stage::Limit, Stage::Nice, Stage::Oom, Stage::Clone];
+    const ALL: [Stage; 8] = [
+        Stage::Made,
+        Stage::Receive,
+        Stage::Directory,
+        Stage::Limit,
+        Stage::Nice,
+        Stage::Oom,
+        Stage::Clone,
+        Stage::Forbidden,
+    ];
 
     /// The call that refused.
     pub(crate) fn step(self) -> &'static str {
@@ -77,6 +87,7 @@ impl Stage {
             Stage::Nice => "fork server: setpriority",
             Stage::Oom => "fork server: oom_score_adj",
             Stage::Clone => "fork server: clone3",
+            Stage::Forbidden => "fork server",
         }
     }
 }
@@ -156,7 +167,7 @@ mod tests {
             assert_eq!(Reply::parse(&bytes[1..]), None);
         }
         let mut bytes = [0; REPLY_BYTES];
-        bytes[8] = 7;
+        bytes[8] = Stage::ALL.len() as u8;
         assert_eq!(Reply::parse(&bytes), None, "there is no such stage");
     }
 }

@@ -99,6 +99,19 @@ pub(crate) fn clone(_alone: &Alone, parent: Parent, page: Option<&Page>) -> io::
     Ok(Birth::Made(Pid::from_raw(pid), above_stdio(own(pidfd)?)?))
 }
 
+/// Can this process make children by [`clone`]? A kernel, a filter (seccomp) or a libc may not let it.
+pub(crate) fn are_possible() -> io::Result<()> {
+    thread_word()?;
+    // SAFETY: with a size of 0 the arguments are not read.
+    let answer = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::null::<CloneArgs>(), 0) };
+    match check(answer as libc::c_int) {
+        // It is there, and says what is wrong.
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        Err(e) => Err(e),
+        Ok(_) => unreachable!("clone3 without arguments makes nobody"),
+    }
+}
+
 /// Where libc keeps the number of this thread: the kernel was told by it. Only glibc's word is that and nothing else.
 #[cfg(target_env = "gnu")]
 fn thread_word() -> io::Result<u64> {
