@@ -24,7 +24,6 @@ use crate::cancel::Reason;
 use crate::clock::{Clock, Instant};
 use crate::deadlock;
 use crate::entry;
-use crate::panics::Steps;
 use crate::reactor::calls::CALLS;
 use crate::reactor::notify::Inbox;
 use crate::runtime::{self, Runtime, TURN, Tasks, TimerTarget};
@@ -38,7 +37,7 @@ use std::future::{Future, Pending};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 /// Runs `main` on this thread, with everything it starts, and returns its value when all has ended.
@@ -146,13 +145,11 @@ fn poll_system(rt: &Runtime, tasks: &Tasks<'_>, due: Due, mut task: Boxed<()>) {
 }
 
 /// Runs what was queued to happen between two polls.
+#[inline]
 fn run_jobs(rt: &Runtime) {
-    loop {
+    while rt.has_jobs() {
         let job = rt.jobs.borrow_mut().pop_front();
-        match job {
-            Some(job) => job(),
-            None => return,
-        }
+        job.expect("just looked")();
     }
 }
 
@@ -165,11 +162,12 @@ fn between_batches(rt: &Runtime, grace: Option<Instant>) -> Pause {
 }
 
 /// The decision of [`pause`], of what can be seen.
+#[inline]
 fn idle_pause(rt: &Runtime, grace: Option<Instant>) -> Pause {
     if rt.clock().is_virtual() {
         return Pause::Standstill;
     }
-    let timer = rt.timers.borrow_mut().look_again_at();
+    let timer = if rt.has_timers() { rt.timers.borrow_mut().look_again_at() } else { None };
     pause::pause(&Outlook { timer, grace, cushion: rt.cushion(), alone: is_alone(rt) })
 }
 
@@ -194,6 +192,7 @@ fn look_outside(rt: &Runtime, pause: Pause, grace: Option<Instant>) {
 
 /// Is no descriptor watched, and no worker thread waited for? Then only a thread that the run knows nothing of can end a wait
 /// without a timer.
+#[inline]
 fn is_alone(rt: &Runtime) -> bool {
     rt.registrations() == 0 && !threads::are_waited_for()
 }
@@ -201,7 +200,7 @@ fn is_alone(rt: &Runtime) -> bool {
 /// Waits for other threads, unless there is somebody to say that nothing will come of it, or to do something about it.
 fn wait_stuck(rt: &Runtime) {
     deadlock::stuck();
-    let busy = rt.is_busy() || !rt.timers.borrow().is_empty();
+    let busy = rt.is_busy() || rt.has_timers();
     ask_reactor(rt, busy.then_some(Duration::ZERO));
 }
 
@@ -250,8 +249,9 @@ fn wake_idle(rt: &Runtime) {
     runtime::wake_each(idle);
 }
 
+#[inline]
 fn fire_due(rt: &Runtime) {
-    if !rt.timers.borrow().is_empty() {
+    if rt.has_timers() {
         fire_due_at(rt, rt.clock().now());
     }
 }
@@ -282,32 +282,30 @@ fn ask_reactor(rt: &Runtime, timeout: Option<Duration>) -> usize {
     if at_once && !rt.has_reactor() {
         return 0;
     }
-    let mut woken = rt.woken.take();
-    let seen = turn_reactor(rt, if at_once { None } else { Some(timeout) }, &mut woken)
+    wait_outside(rt, timeout, at_once)
         .unwrap_or_else(|e| panic!("the reactor failed: {e}; is the process out of file descriptors?"));
-    let mut steps = Steps::new();
-    rt.wake_all(&mut steps, woken.drain(..));
-    rt.woken.replace(woken);
-    steps.resume();
+    let mut foreign = Vec::new();
+    let seen = rt.take_events_in(&mut foreign);
+    if !foreign.is_empty() {
+        runtime::wake_each(foreign);
+    }
     seen
 }
 
-/// Lets the reactor wait, if at all for as long as `wait` says, unless other threads have something for us.
-fn turn_reactor(rt: &Runtime, wait: Option<Option<Duration>>, woken: &mut Vec<Waker>) -> io::Result<usize> {
+/// Lets the reactor wait, unless other threads have something for us.
+#[inline]
+fn wait_outside(rt: &Runtime, timeout: Option<Duration>, at_once: bool) -> io::Result<()> {
     // The bell has to hang before anybody sleeps: see `reactor::notify`.
     rt.make_reactor()?;
-    let timeout = match wait {
-        Some(timeout) if rt.with_inbox(Inbox::sleep) => timeout,
-        _ => Some(Duration::ZERO),
-    };
+    let timeout = if !at_once && rt.with_inbox(Inbox::sleep) { timeout } else { Some(Duration::ZERO) };
     rt.tell(|i| i.before_io_wait(timeout));
-    let seen = rt.reactor(|r| r.turn(timeout, woken))??;
-    rt.count_reactor_wait(seen);
+    rt.reactor(|r| r.wait(timeout))??;
     rt.tell(|i| i.after_io_wait(timeout));
     rt.with_inbox(Inbox::awake);
-    Ok(seen)
+    Ok(())
 }
 
+#[inline]
 fn drain_inbox(rt: &Runtime) {
     if rt.with_inbox(Inbox::has_mail) {
         take_mail(rt);

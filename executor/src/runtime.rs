@@ -119,8 +119,7 @@ pub(crate) struct Runtime {
     pub(crate) autojump: Cell<bool>,
     /// For how long, in real time, something from outside is waited for before it does.
     pub(crate) patience: Cell<Duration>,
-    /// Whom the reactor and other threads wake: kept for their memory.
-    pub(crate) woken: RefCell<Vec<Waker>>,
+    /// Whom other threads wake: kept for its memory.
     pub(crate) words: RefCell<Vec<u64>>,
     /// What other threads want done here, once somebody asked for a handle; and a batch of it, kept for its memory.
     calls: RefCell<Option<Arc<Calls<Call>>>>,
@@ -175,7 +174,6 @@ impl Runtime {
             idle: RefCell::new(Idlers::new()),
             autojump: Cell::new(true),
             patience: Cell::new(Duration::ZERO),
-            woken: RefCell::new(Vec::new()),
             words: RefCell::new(Vec::new()),
             calls: RefCell::new(None),
             called: RefCell::new(Vec::new()),
@@ -297,6 +295,7 @@ impl Runtime {
     }
 
     /// How long nothing may happen until the first of those who wait for idleness is woken; `None` if nobody does.
+    #[inline]
     pub(crate) fn cushion(&self) -> Option<Duration> {
         self.idle.borrow().cushion()
     }
@@ -304,7 +303,17 @@ impl Runtime {
     /// Is there something to do without asking the reactor?
     #[inline]
     pub(crate) fn is_busy(&self) -> bool {
-        self.sched.borrow().has_ready() || !self.jobs.borrow().is_empty() || self.with_inbox(Inbox::has_mail)
+        self.sched.borrow().has_ready() || self.has_jobs() || self.with_inbox(Inbox::has_mail)
+    }
+
+    #[inline]
+    pub(crate) fn has_jobs(&self) -> bool {
+        !self.jobs.borrow().is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn has_timers(&self) -> bool {
+        !self.timers.borrow().is_empty()
     }
 
     /// The inbox of the active run. `f` asks it something, and no more than that.
@@ -331,6 +340,18 @@ impl Runtime {
     pub(crate) fn reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> io::Result<R> {
         self.make_reactor()?;
         Ok(f(self.reactor.borrow_mut().as_mut().expect("just made")))
+    }
+
+    /// What has come from outside, if there is a reactor: wakes who is of this run, and gives the other wakers. Says how many
+    /// events there were.
+    #[inline]
+    pub(crate) fn take_events_in(&self, foreign: &mut Vec<Waker>) -> usize {
+        let mut reactor = self.reactor.borrow_mut();
+        let Some(reactor) = reactor.as_mut() else { return 0 };
+        let mut sched = self.sched.borrow_mut();
+        let seen = reactor.take_in(|waker| foreign.extend(sched.wake_own(waker)));
+        self.count_reactor_wait(seen);
+        seen
     }
 
     #[inline]
@@ -397,7 +418,6 @@ impl Runtime {
         std::mem::forget(self.crew.replace(None));
         std::mem::forget(self.jobs.replace(VecDeque::new()));
         std::mem::forget(self.idle.replace(Idlers::new()));
-        std::mem::forget(self.woken.replace(Vec::new()));
         std::mem::forget(self.system_panic.replace(None));
         std::mem::forget(self.local.take());
         std::mem::forget(self.locals.replace(None));

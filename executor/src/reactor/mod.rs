@@ -3,7 +3,7 @@
 //! ```text
 //!   fd ─register─► epoll (edge-triggered, reading) ─event─► readiness, remembered ─► the waiter of that direction
 //!                    └ writing too, from the first wait for room until an event that nobody waited for
-//!   another thread ─ eventfd (the bell) ─► turn() returns
+//!   another thread ─ eventfd (the bell) ─► wait() returns
 //! ```
 //!
 //! * `reactor/mod.rs`: epoll, and who is registered. `source.rs`: what is known of one descriptor, shared with its owner.
@@ -23,7 +23,7 @@
 //! * The bell is an eventfd of our own and not mio's waker, whose number mio does not tell: [`Reactor::owned_fds`] has to
 //!   name every descriptor in here.
 //! * A token carries a generation: an event of a descriptor that is gone reaches nobody.
-//! * Wakers are collected, never called, in here.
+//! * Wakers are handed on, never called, in here.
 //! * Deregister before close, always: a dup in a child would keep the registration alive.
 
 pub(crate) mod calls;
@@ -93,14 +93,19 @@ impl Reactor {
         inbox.hang_bell(Bell::Eventfd(Arc::clone(&self.bell)));
     }
 
-    /// Waits for events, at most `timeout` (`None`: until one comes), and collects whom they wake. Says how many
-    /// there were; a signal counts as none.
-    pub(crate) fn turn(&mut self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> io::Result<usize> {
+    /// Waits for events, at most `timeout` (`None`: until one comes). A signal counts as none.
+    #[inline]
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            Err(e) => return Err(e),
+            waited => return waited,
         }
+        Ok(())
+    }
+
+    /// Takes in what has come, and hands on whom it wakes: `wake` calls no waker. Says how many events there were.
+    #[inline]
+    pub(crate) fn take_in(&mut self, mut wake: impl FnMut(Waker)) -> usize {
         let mut seen = 0;
         for event in &self.events {
             seen += 1;
@@ -109,13 +114,13 @@ impl Reactor {
                 continue;
             }
             let Some(source) = find(&self.sources, event.token()) else { continue };
-            if source.heard(event, woken) {
+            if source.heard(event, &mut wake) {
                 source.set_tells_of_room(false);
                 // Refused only if somebody has closed the number: then there is nothing to withdraw.
                 let _ = change(&self.poll, source, Interest::READABLE);
             }
         }
-        Ok(seen)
+        seen
     }
 
     /// Registers a descriptor.

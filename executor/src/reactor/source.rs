@@ -6,7 +6,7 @@
 //!
 //! Rules:
 //! * It is shared by the reactor and its descriptor's owner, so that an operation that finds what it needs asks nobody else.
-//! * The wakers in here are taken out, never called.
+//! * The wakers in here are taken out and handed on, never called.
 //! * Gone once, gone for good: what waits for a source that is gone has been handed out, and nothing more is parked.
 
 use std::cell::Cell;
@@ -116,7 +116,7 @@ impl Source {
 
     /// Takes an event in: who is woken by it, and was it one that nobody needed?
     #[inline]
-    pub(super) fn heard(&self, event: &mio::event::Event, woken: &mut Vec<Waker>) -> bool {
+    pub(super) fn heard(&self, event: &mio::event::Event, wake: &mut impl FnMut(Waker)) -> bool {
         // A hang-up or an error is for both: the operation itself finds out what it is.
         let read_closed = event.is_read_closed();
         let broken = event.is_error() || read_closed && event.is_write_closed();
@@ -128,13 +128,16 @@ impl Source {
             if read_closed || broken {
                 self.read.ended.set(true);
             }
-            woken.extend(self.read.waiter.take());
+            if let Some(waiter) = self.read.waiter.take() {
+                wake(waiter);
+            }
         }
         if writable {
             self.write.readiness.set(Readiness::Ready);
-            let waiter = self.write.waiter.take();
-            waits_to_write = waiter.is_some();
-            woken.extend(waiter);
+            if let Some(waiter) = self.write.waiter.take() {
+                waits_to_write = true;
+                wake(waiter);
+            }
         }
         writable && !readable && self.write.armed.get() && !waits_to_write
     }

@@ -45,9 +45,10 @@ fn empty(mut s: &UnixStream) {
 }
 
 fn turn(r: &mut Reactor) -> (usize, usize) {
-    let mut woken = Vec::new();
-    let seen = r.turn(Some(Duration::ZERO), &mut woken).unwrap();
-    (seen, woken.len())
+    let mut woken = 0;
+    r.wait(Some(Duration::ZERO)).unwrap();
+    let seen = r.take_in(|_| woken += 1);
+    (seen, woken)
 }
 
 #[test]
@@ -258,7 +259,8 @@ fn a_ring_ends_a_wait_each_time() {
         for word in 0..3 {
             assert!(inbox.sleep());
             inbox.push(word);
-            let seen = r.turn(None, &mut Vec::new()).unwrap();
+            r.wait(None).unwrap();
+            let seen = r.take_in(|_| {});
             assert_eq!((seen, inbox.has_mail()), (1, true));
             let mut got = Vec::new();
             inbox.drain(&mut got);
@@ -273,13 +275,13 @@ fn nobody_rings_for_an_owner_that_is_awake() {
         let inbox = Inbox::new();
         r.hang_bell(&inbox);
         inbox.push(1);
-        assert_eq!(r.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap(), 0);
+        assert_eq!(turn(r).0, 0);
         assert!(!inbox.sleep(), "there is mail: it is not to wait");
         inbox.drain(&mut Vec::new());
         assert!(inbox.sleep());
         inbox.awake();
         inbox.push(2);
-        assert_eq!(r.turn(Some(Duration::ZERO), &mut Vec::new()).unwrap(), 0);
+        assert_eq!(turn(r).0, 0);
     });
 }
 
@@ -295,7 +297,7 @@ fn words_of_another_thread_arrive_in_order() {
         let mut got = Vec::new();
         while got.len() < 10_000 {
             if !inbox.has_mail() && inbox.sleep() {
-                r.turn(None, &mut Vec::new()).unwrap();
+                r.wait(None).unwrap();
                 inbox.awake();
             }
             inbox.drain(&mut got);

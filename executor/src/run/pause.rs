@@ -41,8 +41,12 @@ pub(crate) struct Outlook {
 }
 
 /// Nothing can run, and time passes by itself.
+#[inline]
 pub(crate) fn pause(seen: &Outlook) -> Pause {
-    let until = seen.timer.into_iter().chain(seen.grace).min();
+    let until = match (seen.timer, seen.grace) {
+        (Some(timer), Some(grace)) => Some(timer.min(grace)),
+        (until, None) | (None, until) => until,
+    };
     match seen.cushion {
         Some(cushion) => Pause::Quiet { until, cushion },
         None if until.is_none() && seen.alone => Pause::Stuck,

@@ -51,7 +51,11 @@ impl Idlers {
     }
 
     /// How long nothing may happen until the first is woken; `None` if nobody waits.
+    #[inline]
     pub(crate) fn cushion(&self) -> Option<Duration> {
+        if self.line.is_empty() {
+            return None;
+        }
         self.line.iter().map(|idler| idler.cushion).min()
     }
 

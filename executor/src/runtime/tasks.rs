@@ -27,11 +27,7 @@ impl Runtime {
     pub(crate) fn wake_all(&self, steps: &mut Steps, wakers: impl IntoIterator<Item = Waker>) {
         let mut sched = self.sched.borrow_mut();
         for waker in wakers {
-            let foreign = match raw::word_of(&waker) {
-                Some(word) if word.executor() == sched.executor() => sched.wake(word),
-                _ => Some(waker),
-            };
-            if let Some(waker) = foreign {
+            if let Some(waker) = sched.wake_own(waker) {
                 drop(sched);
                 steps.step(|| waker.wake());
                 sched = self.sched.borrow_mut();

@@ -570,6 +570,17 @@ impl Sched {
         }
     }
 
+    /// Wakes who is behind this waker, if that is one of this executor's nodes. Else it comes back, or, if the way up ends in
+    /// another executor, that one's: to be woken outside.
+    #[must_use = "a foreign one has to be woken"]
+    #[inline]
+    pub(crate) fn wake_own(&mut self, waker: Waker) -> Option<Waker> {
+        match self.own_word(&waker) {
+            Some(word) => self.wake_for(word, Cause::Any),
+            None => Some(waker),
+        }
+    }
+
     /// Makes the node ready, and with it every nursery on the way up to a flat task. If the way ends in a foreign
     /// executor, or in the run queue of a run whose host waits, its waker comes back, to be woken outside.
     #[must_use = "a foreign parent has to be woken"]
