@@ -219,6 +219,7 @@ const STATICS: &[(&str, &str, &str)] = &[
         "who listens to which signal of the process, and what was installed before",
     ),
     ("spawn/src/signal.rs", "HANDLER", "what a signal handler, which gets no argument, has to find"),
+    ("spawn/src/held.rs", "HELD", "which children of the process somebody holds"),
     ("executor/src/task/raw.rs", "VTABLE", "functions only: nothing in it can change"),
 ];
 

@@ -17,6 +17,7 @@
 
 use crate::error::SpawnError;
 use crate::fork::{Forked, ask, exits_are_kept};
+use crate::held::making;
 use crate::image::Image;
 use crate::kin::MARK;
 use crate::marker::{LINK, Marker, Office, VARIABLE};
@@ -99,6 +100,7 @@ pub(crate) fn birth(errand: Errand, image: &Image) -> Result<(Process, OwnedFd),
     let blocked = if office == Office::Server { sys::Mask::All } else { sys::Mask::Only(libc::SIGINT) };
     let attributes = sys::Attributes::new(blocked, MARK).map_err(SpawnError::system("posix_spawnattr"))?;
     let files = files(&sources, &marker).map_err(SpawnError::system("posix_spawn_file_actions"))?;
+    let _making = making();
     let pid = sys::spawn(&words.path, &files, &attributes, &words.arguments, &words.environment)
         .map_err(SpawnError::system("posix_spawn"))?;
     // Closes our copy of the child's end: from here on its end is the child's alone, and EOF means something.

@@ -38,6 +38,7 @@ use crate::child;
 use crate::error::SpawnError;
 use crate::fds::FdPlan;
 use crate::grants::{Granted, Grants};
+use crate::held::making;
 use crate::plan::Plan;
 use crate::process::{Pid, Process, put_down};
 use crate::sys;
@@ -169,6 +170,7 @@ where
     flush_standard_output();
     // The parent keeps its copy in the box until the child is reaped; the child takes its own out.
     let mut entry = Box::new(Some(entry));
+    let _making = making();
     let signals = sys::block_all();
     // SAFETY: there is exactly one thread (`may_fork`), and the child goes to `child::live`, which never returns into
     // the frames below; the header of this file has the whole argument.

@@ -24,6 +24,7 @@ mod farewell;
 mod fds;
 mod fork;
 mod grants;
+mod held;
 mod image;
 mod kin;
 mod marker;
@@ -44,6 +45,7 @@ pub use error::SpawnError;
 pub use exec::exec;
 pub use fork::{Forked, fork};
 pub use grants::{Granted, Grants};
+pub use held::{Moment, is_held};
 pub use image::Image;
 pub use kin::{begin_tree, is_of_a_tree};
 pub use plan::{BOOT_FAILURE, Fault, LastWords, Plan, Step, plain_words};
@@ -55,6 +57,6 @@ pub use status::ExitStatus;
 pub use stops::Stops;
 pub use stray::Stray;
 pub use tree::{
-    SignalState, become_subreaper, children, exit_now, no_children, open_fds, reap_stranger,
-    signal_descendant, signal_state, start_time, thread_count,
+    SignalState, become_subreaper, children, exit_now, glance_at_children, no_children, open_fds,
+    reap_stranger, signal_descendant, signal_state, start_time, thread_count,
 };

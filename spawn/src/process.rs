@@ -12,6 +12,7 @@
 //! * No child is left to init: an owner that goes away kills and has it reaped.
 //! * What the child's entry captured lives here until the child is reaped, then its parent-side copy is dropped.
 
+use crate::held::Hold;
 use crate::signal::Signal;
 use crate::status::ExitStatus;
 use crate::sys::{self, Who};
@@ -83,6 +84,8 @@ pub struct Process {
     started: OnceCell<u64>,
     /// `None` once the status has been collected.
     pidfd: Option<AsyncFd<OwnedFd>>,
+    /// As long as it is not reaped.
+    hold: Option<Hold>,
     status: Option<ExitStatus>,
     captures: Option<Box<dyn Any>>,
     /// Killed by a drop, and owned by its reaper.
@@ -92,6 +95,7 @@ pub struct Process {
 impl Process {
     /// Takes over a child that has just been made. If the reactor refuses its pidfd, the child is put down first.
     pub(crate) fn new(pid: Pid, name: String, pidfd: OwnedFd, captures: Box<dyn Any>) -> io::Result<Self> {
+        let hold = Hold::new(pid);
         let spare = sys::duplicate(&pidfd);
         let pidfd = match (AsyncFd::sole(pidfd), spare) {
             (Ok(pidfd), _) => pidfd,
@@ -108,6 +112,7 @@ impl Process {
             epoch,
             started,
             pidfd: Some(pidfd),
+            hold: Some(hold),
             status: None,
             captures: Some(captures),
             abandoned: false,
@@ -239,6 +244,7 @@ impl Process {
             Ok(None) | Err(_) => sys::pidfd_exit_info(pidfd.as_fd()).unwrap_or(ExitStatus::Unknown),
         };
         drop(pidfd);
+        self.hold = None;
         self.status = Some(status);
         drop(self.captures.take());
         Some(status)
@@ -353,6 +359,7 @@ fn in_a_run() -> bool {
 /// either, it is killed by its own number. The child is not reaped, so both names are its own.
 pub(crate) fn put_down(pid: Pid, pidfd: Option<OwnedFd>) {
     const STEP: Duration = Duration::from_millis(5);
+    let _hold = Hold::new(pid);
     let fd = pidfd.or_else(|| std::fs::File::open(format!("/proc/{pid}")).ok().map(OwnedFd::from));
     match fd {
         Some(fd) => _ = sys::pidfd_send_signal(fd.as_fd(), libc::SIGKILL),

@@ -27,6 +27,7 @@ use crate::born::Born;
 use crate::error::SpawnError;
 use crate::exec::{self, Errand};
 use crate::fork::{Forked, ask, exits_are_kept};
+use crate::held::{Making, making};
 use crate::image::Image;
 use crate::marker::{Marker, Office};
 use crate::plan::Plan;
@@ -106,12 +107,15 @@ struct Ask {
     is_wanted: Cell<bool>,
     /// Keeps a number free for the pidfd that comes with the answer: it is received into one, or lost.
     spare: RefCell<Option<OwnedFd>>,
+    /// Until there is an answer.
+    making: Cell<Option<Making>>,
 }
 
 /// A child that was made, and nobody's yet.
 struct Made {
     pid: Pid,
     pidfd: Option<OwnedFd>,
+    making: Option<Making>,
 }
 
 impl Made {
@@ -123,7 +127,10 @@ impl Made {
             // No number was free for the one that came.
             None => sys::pidfd_open(pid).inspect_err(|_| put_down(pid, None))?,
         };
-        Process::new(pid, name, pidfd, Box::new(()))
+        let process = Process::new(pid, name, pidfd, Box::new(()));
+        // Not before: until here nobody holds it.
+        drop(self.making.take());
+        process
     }
 }
 
@@ -272,10 +279,11 @@ impl ForkServer {
         if request.len() > LONGEST {
             return Err(too_large("name"));
         }
+        let making = making();
         shared.send(&request, &fds).await?;
         // Closes our copy of the child's end: from here on its end is the child's alone, and EOF means something.
         drop(theirs);
-        let made = shared.answer_to(number, directory).await?;
+        let made = shared.answer_to(number, directory, making).await?;
         let process = made.into_process(plan.name.clone()).map_err(SpawnError::system("register pidfd"))?;
         Ok(Forked { process, link: UnixStream::from(ours) })
     }
@@ -346,13 +354,14 @@ impl Shared {
         }
     }
 
-    async fn answer_to(&self, number: u64, spare: OwnedFd) -> Result<Made, SpawnError> {
+    async fn answer_to(&self, number: u64, spare: OwnedFd, making: Making) -> Result<Made, SpawnError> {
         let ask = Rc::new(Ask {
             number,
             answer: RefCell::default(),
             done: Event::new(),
             is_wanted: Cell::new(true),
             spare: RefCell::new(Some(spare)),
+            making: Cell::new(Some(making)),
         });
         self.waiting.borrow_mut().push_back(Rc::clone(&ask));
         let _unwanted_on_drop = Withdraw(Rc::clone(&ask));
@@ -482,7 +491,7 @@ impl Shared {
         let Some(ask) = self.waiting.borrow_mut().pop_front() else { return };
         debug_assert_eq!(ask.number, reply.number, "answers come in the order of the requests");
         let answer = match reply.stage {
-            Stage::Made => Ok(Made { pid: Pid::from_raw(reply.pid), pidfd }),
+            Stage::Made => Ok(Made { pid: Pid::from_raw(reply.pid), pidfd, making: ask.making.take() }),
             stage => {
                 let error = io::Error::from_raw_os_error(reply.errno);
                 Err(SpawnError::System { step: stage.step(), error })
@@ -509,7 +518,7 @@ impl Shared {
         if let Some(first) = waiting.front()
             && let Some(pid) = self.page.child_of(first.number)
         {
-            drop(Made { pid, pidfd: None }.into_process(self.name.clone()));
+            drop(Made { pid, pidfd: None, making: first.making.take() }.into_process(self.name.clone()));
         }
         for ask in waiting {
             self.give(&ask, Err(self.gone()));

@@ -74,6 +74,32 @@ pub fn children() -> io::Result<Vec<Pid>> {
     Ok(found)
 }
 
+/// The same at a glance: in the time that the number of children takes, and not that of all processes. It may miss one, while
+/// others come and go; so it is for who looks again.
+///
+/// # Errors
+///
+/// If `/proc` cannot be read.
+///
+/// # References
+///
+/// proc_tid_children(5). Where the kernel was built without it, this is [`children`].
+pub fn glance_at_children() -> io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for task in fs::read_dir("/proc/self/task")? {
+        match fs::read_to_string(task?.path().join("children")) {
+            Ok(listed) => {
+                found.extend(
+                    listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw),
+                );
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return children(),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(found)
+}
+
 /// Collects a dead child that no [`Process`](crate::Process) stands for, if there is one. Never waits.
 ///
 /// It takes whichever child is dead. Only for processes that own all their children, after their own have been

@@ -42,6 +42,11 @@ pub(crate) fn at_root_alone<T>(program: fn() -> Program, code: impl AsyncFnOnce(
     if ANEW { outcome_of(program().without_gathering(), code) } else { run(code()) }
 }
 
+/// The same as a program that takes away what the dead leave.
+pub(crate) fn at_program<T>(program: fn() -> Program, code: impl AsyncFnOnce() -> T) -> T {
+    outcome_of(program(), code)
+}
+
 /// From here on the case has no process but those that come to it: its own fork server is gone.
 pub(crate) async fn alone() {
     Actor::current().end_fork_server().await.expect("nobody cancels a case");
