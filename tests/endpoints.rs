@@ -68,7 +68,7 @@ const ZEROES: Endpoint<usize, Vec<u8>> = Endpoint::new("zeroes");
 const UNKNOWN: Endpoint<(), ()> = Endpoint::new("unknown");
 
 /// Both, side by side.
-const BACKENDS: [Backend; 3] = [Backend::Fork, Backend::Exec, Backend::Auto];
+const BACKENDS: [Backend; 4] = [Backend::Fork, Backend::Exec, Backend::ForkServer, Backend::Auto];
 
 fn program() -> Program {
     Program::new("root")

@@ -34,7 +34,7 @@ const DOUBLE: Endpoint<u64, u64> = Endpoint::new("double");
 const WAIT: Endpoint<(), ()> = Endpoint::new("wait");
 const WAITING: Endpoint<(), u64> = Endpoint::new("waiting");
 
-const BACKENDS: [Backend; 2] = [Backend::Fork, Backend::Exec];
+const BACKENDS: [Backend; 3] = [Backend::Fork, Backend::Exec, Backend::ForkServer];
 
 thread_local! {
     /// How many `WAIT`s there are in this actor.

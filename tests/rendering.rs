@@ -187,7 +187,7 @@ const NEST: Endpoint<(), ()> = Endpoint::new("nest");
 const IDLE: Endpoint<(), ()> = Endpoint::new("idle");
 const KILL: Endpoint<(), ()> = Endpoint::new("kill");
 
-const BACKENDS: [Backend; 3] = [Backend::Fork, Backend::Exec, Backend::Auto];
+const BACKENDS: [Backend; 4] = [Backend::Fork, Backend::Exec, Backend::ForkServer, Backend::Auto];
 
 fn program() -> Program {
     Program::new("root")

@@ -13,14 +13,15 @@ use std::os::fd::OwnedFd;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// A closure: `Fork`. An endpoint: `Exec`. Never silently something else.
+    /// A closure: `Fork`. An endpoint: `ForkServer`, or `Exec` where there can be no fork server (a system without clone3(2), or
+    /// a `main` that opens descriptors before [`Program::run`](crate::Program::run)). Both are the same contract.
     #[default]
     Auto,
     /// A copy of this process' memory as it is now; this process needs exactly one thread.
     Fork,
     /// A copy of a pristine process of this program, which is there for nothing else: what an actor costs depends neither on
-    /// the memory nor on the threads of this process. For endpoints. When an actor of this kind that may start others is killed,
-    /// its fork server dies with it and comes to the root, which waits for it when it ends.
+    /// the memory nor on the threads of this process. For endpoints. One that may start others has a fork server of its own from
+    /// its birth.
     ForkServer,
     /// The same program begun anew: its `main` runs again until [`Program::run`](crate::Program::run). Nothing of this
     /// process' memory is there; this process may have threads.

@@ -32,7 +32,7 @@ pub(crate) fn at_root<T>(program: fn() -> Program, code: impl AsyncFnOnce() -> T
         return run(code());
     }
     let program = program();
-    // With an actor that is killed dies its fork server, which comes to the root; nobody else can wait for it.
+    // With an actor that is killed dies its fork server, which comes to the root.
     let program = if SERVERS == 0 { program.without_gathering() } else { program };
     outcome_of(program, code)
 }

@@ -1,0 +1,92 @@
+//! Which backend makes an actor that serves endpoints, when it is left to the library: the fork server, and the program itself
+//! where there can be none.
+//!
+//! ```text
+//!   Auto ─┬─ the root has a fork server from now on
+//!         └─ "there can be no fork server here" ─► exec, now and from now on
+//!   ForkServer ─ the same ─► an error that says so
+//! ```
+//!
+//! Rules: what there is is looked at by the kernel's list of children. Every time in it is a hang guard.
+
+use pleach::{Backend, Context, Endpoint, Error, ErrorKind, Program, Start, actors};
+use pleach_spawn::children;
+use std::fs;
+
+pleach::test_main!(
+    program = program;
+    #[limit(60)]
+    it_is_the_fork_server,
+    #[limit(60)]
+    where_there_can_be_none_it_is_exec,
+    #[limit(60)]
+    who_insists_on_it_is_told_why_there_is_none,
+);
+
+const PARENTS_CHILDREN: Endpoint<(), Vec<String>> = Endpoint::new("parents_children");
+
+fn program() -> Program {
+    Program::new("root").endpoint(PARENTS_CHILDREN, async |_: Context, ()| Ok(parents_children()))
+}
+
+/// The names of the children of this process' parent, in order.
+fn parents_children() -> Vec<String> {
+    let parent = std::os::unix::process::parent_id();
+    let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).expect("/proc");
+    let name =
+        |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).expect("it lives").trim().to_owned();
+    let mut names: Vec<_> = listed.split_whitespace().map(name).collect();
+    names.sort();
+    names
+}
+
+async fn ask(backend: Backend) -> Result<Vec<String>, Error> {
+    actors(async |an| an.call_with(Start::new("asked").backend(backend), PARENTS_CHILDREN, ()).await).await
+}
+
+/// From now on this process, and those below it, are on a system without clone3(2).
+fn have_no_clone3() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+    let arch = std::env::consts::ARCH.try_into().expect("an architecture of Linux");
+    let refuse = SeccompAction::Errno(38);
+    let rules = [(libc::SYS_clone3, vec![])].into();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).expect("a filter");
+    let filter: BpfProgram = filter.try_into().expect("a filter");
+    seccompiler::apply_filter(&filter).expect("always allowed");
+}
+
+fn it_is_the_fork_server() {
+    let asked: Result<_, Error> = program().try_run(async |_| {
+        for _ in 0..3 {
+            assert_eq!(ask(Backend::Auto).await?, ["asked", "forks"]);
+        }
+        Ok(())
+    });
+    asked.expect("it answers");
+}
+
+fn where_there_can_be_none_it_is_exec() {
+    have_no_clone3();
+    let asked: Result<_, Error> = program().try_run(async |_| {
+        for _ in 0..3 {
+            assert_eq!(ask(Backend::Auto).await?, ["asked"]);
+            assert_eq!(children()?, [], "what was tried is gone");
+        }
+        Ok(())
+    });
+    asked.expect("it answers");
+}
+
+fn who_insists_on_it_is_told_why_there_is_none() {
+    have_no_clone3();
+    let asked: Result<_, Error> = program().try_run(async |_| {
+        for _ in 0..2 {
+            let e = ask(Backend::ForkServer).await.expect_err("there can be none");
+            assert!(matches!(e.kind(), ErrorKind::Spawn { .. }), "{e:?}");
+            let text = e.to_string();
+            assert!(text.contains("there can be no fork server here") && text.contains("clone3"), "{text}");
+        }
+        Ok(())
+    });
+    asked.expect("each is told");
+}
