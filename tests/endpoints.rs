@@ -5,7 +5,7 @@ use pleach::sync::Event as Flag;
 use pleach::{
     Actor, Backend, BootPhase, CancelScope, Config, Context, Endpoint, Error, ErrorKind, Event, Failure,
     Fault, Portal, Program, Start, Status, Step, actors, actors_with, checkpoint, move_on_after, nursery,
-    run, shielded, sleep_forever, stats,
+    run, shielded, sleep, sleep_forever, stats,
 };
 use pleach_spawn::{Pid, Signal, exit_now, signal_descendant};
 use std::cell::{Cell, RefCell};
@@ -44,6 +44,7 @@ pleach::test_main!(
     an_actor_is_gone_when_it_dies_at_any_step,
     a_large_argument_and_a_large_value_cross,
     a_nursery_that_is_dropped_ends_its_calls,
+    a_spawn_that_is_cancelled_or_dropped_leaves_no_actor,
     the_limits_of_a_spawn_are_its_own,
     a_limit_out_of_range_starts_nothing,
     the_limits_go_down_the_tree,
@@ -728,6 +729,43 @@ fn a_nursery_that_is_dropped_ends_its_calls() {
         let portal = kept.take().expect("it was up");
         let e = portal.call(DOUBLE, 1).await.expect_err("it was killed");
         assert!(e.is_cancelled() || *e.kind() == ErrorKind::Gone, "{e}");
+        Ok(())
+    });
+}
+
+/// At any moment of its boot. An actor that stays would keep its nursery for ever: nobody has a portal to cancel it by.
+fn a_spawn_that_is_cancelled_or_dropped_leaves_no_actor() {
+    on_each(async |backend| {
+        for micros in [0, 100, 300, 1000, 3000, 10_000, 1_000_000] {
+            let after = Duration::from_micros(micros);
+            actors(async |an| {
+                if let Some(portal) = move_on_after(after, async |_| an.spawn(worker(backend)).await).await? {
+                    portal.cancel();
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        for turns in 0..8 {
+            actors(async |an| {
+                let mut spawning = Box::pin(an.spawn(worker(backend)));
+                for _ in 0..turns {
+                    let polled =
+                        std::future::poll_fn(|cx| std::task::Poll::Ready(spawning.as_mut().poll(cx)));
+                    if polled.await.is_ready() {
+                        // Its portal is gone with it, and the actor is the nursery's.
+                        an.cancel();
+                        return Ok(());
+                    }
+                    sleep(Duration::from_micros(500)).await?;
+                }
+                drop(spawning);
+                Ok(())
+            })
+            .await?;
+        }
+        let books = Actor::current().books();
+        assert_eq!((books.started, books.killed), (books.reaped, 0));
         Ok(())
     });
 }

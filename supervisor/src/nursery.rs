@@ -23,7 +23,9 @@ use crate::line::Line;
 use crate::portal::Portal;
 use crate::start::Start;
 use pleach_executor::sync::Event as Flag;
-use pleach_executor::{CancelScope, Cancelled, NurseryHandle, ScopeHandle, TaskHandle, low_level, nursery};
+use pleach_executor::{
+    CancelScope, Cancelled, NurseryHandle, ScopeHandle, TaskHandle, low_level, nursery, stats,
+};
 use pleach_ipc::codec;
 use pleach_ipc::proto::{Backend as Made, Role};
 use pleach_spawn::{Forked, Grants, SpawnError};
@@ -174,18 +176,16 @@ impl ActorNursery {
     ///
     /// # Cancellation
     ///
-    /// A checkpoint always. Cancelled, the actor is not ended by this: it belongs to the nursery.
+    /// A checkpoint always; Strict: cancelled or dropped, there is no portal, and the actor is cancelled with it. The
+    /// nursery awaits its end.
     ///
     /// # Errors
     ///
     /// A cancellation if it ended before it was up (its error goes to the nursery), or if the scope around the call is
     /// cancelled.
     pub async fn spawn(&self, start: impl Into<Start>) -> Result<Portal, Error> {
-        let handle = self.launch(start.into(), Role::Serve, None, Lift::endpoints);
-        handle.ready().await?;
-        let Some((line, id)) = handle.up.line.borrow().clone() else {
-            unreachable!("an actor that is up has a line")
-        };
+        let unclaimed = Unclaimed(Some(self.launch(start.into(), Role::Serve, None, Lift::endpoints)));
+        let (handle, line, id) = unclaimed.claim().await?;
         Ok(Portal::new(handle, line, id, self.actor()))
     }
 
@@ -265,6 +265,33 @@ impl Drop for DecidedOnDrop {
         let line = self.0.line.borrow().as_ref().map(|(line, _)| Rc::clone(line));
         if let Some(line) = line {
             line.ended.set();
+        }
+    }
+}
+
+/// An actor that nobody has a handle to yet, and nobody would ever cancel: dropped, it does so.
+struct Unclaimed(Option<ActorHandle<()>>);
+
+impl Unclaimed {
+    /// Waits until it is up.
+    async fn claim(mut self) -> Result<(ActorHandle<()>, Rc<Line>, ActorId), Error> {
+        let handle = self.0.as_ref().expect("claimed once, here");
+        handle.ready().await?;
+        let Some((line, id)) = handle.up.line.borrow().clone() else {
+            unreachable!("an actor that is up has a line")
+        };
+        let handle = self.0.take().expect("looked at just now");
+        Ok((handle, line, id))
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        // Outside of the run, which is over then, there is no scope any more.
+        if let Some(handle) = &self.0
+            && stats().scopes > 0
+        {
+            handle.cancel();
         }
     }
 }
