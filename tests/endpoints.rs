@@ -47,6 +47,7 @@ pleach::test_main!(
     a_spawn_that_is_cancelled_or_dropped_leaves_no_actor,
     the_limits_of_a_spawn_are_its_own,
     a_limit_out_of_range_starts_nothing,
+    a_name_that_is_none_starts_nothing,
     the_limits_go_down_the_tree,
     an_actor_has_arguments_environment_directory_and_stdin_of_its_parent,
     a_command_started_by_an_actor_is_no_actor,
@@ -642,7 +643,7 @@ fn without_a_program_the_error_says_what_can_be_done() {
 
 /// What is begun anew meets the one called `root` first.
 fn an_actor_that_meets_another_program_fails_in_its_boot() {
-    for other in ["other", "roo", "root2", ""] {
+    for other in ["other", "roo", "root2", "r"] {
         let program = Program::new(other).endpoint(DOUBLE, async |_, n| Ok(3 * n));
         let tripled = program
             .try_run(async |_| actors(async |an| an.call_with(worker(Backend::Exec), DOUBLE, 1).await).await);
@@ -813,6 +814,22 @@ fn a_limit_out_of_range_starts_nothing() {
         assert_eq!(Actor::current().books().started, 0);
         Ok(())
     });
+}
+
+/// It would stand for another actor's path, or move the cursor of whoever reads an error.
+fn a_name_that_is_none_starts_nothing() {
+    on_each(async |backend| {
+        for name in ["", "a/b", "/", "line\nfeed", "\u{1b}[31m", "nul\0", "delete\u{7f}"] {
+            let start = Start::new(name).backend(backend);
+            let e = actors(async |an| an.spawn(start).await.map(drop)).await.expect_err(name);
+            assert!(matches!(e.kind(), ErrorKind::Spawn { step, .. } if step == "name"), "{e}");
+            assert!(!e.message().contains(char::is_control), "{:?}", e.message());
+        }
+        assert_eq!(Actor::current().books().started, 0);
+        Ok(())
+    });
+    let e = Program::new("a/b").try_run(async |_| Ok(())).expect_err("no name of a root either");
+    assert!(matches!(e.kind(), ErrorKind::Spawn { step, .. } if step == "name"), "{e}");
 }
 
 fn the_limits_go_down_the_tree() {

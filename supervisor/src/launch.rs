@@ -15,7 +15,7 @@ use crate::actor::boot::{self, Cradle};
 use crate::actor::here::{Actor, Here};
 use crate::actor::siblings::Siblings;
 use crate::actor::watch::{Newborn, Watch};
-use crate::actor::{ActorId, Ending, Event};
+use crate::actor::{ActorId, Ending, Event, no_name};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::line::Line;
@@ -153,7 +153,7 @@ impl Order {
         let Order { here, siblings, config, role, start, up, own } = self;
         let path = here.id.child_path(&start.name);
         if let Err((kind, text)) = allowed(&here, role, &start, &path, &config, first.as_ref()) {
-            let text = format!("{} cannot start {}: {text}", here.id.path(), start.name);
+            let text = format!("{} cannot start {}: {text}", here.id.path(), shown(&start.name));
             return Err(not_made(&here, &ActorId::new(&start.name, &path, 0), kind, text));
         }
         let may_spawn = start.may_spawn.unwrap_or(role != Role::Once);
@@ -228,6 +228,9 @@ fn allowed(
     first: Option<&First>,
 ) -> Result<(), (ErrorKind, String)> {
     let spawn = |step: &str| ErrorKind::Spawn { step: step.to_owned(), errno: None };
+    if let Some(why) = no_name(&start.name) {
+        return Err((spawn("name"), why.to_owned()));
+    }
     if start.name.len() > LONGEST_NAME || path.len() > LONGEST_PATH {
         let (name, path) = (start.name.len(), path.len());
         let text =
@@ -267,6 +270,11 @@ fn allowed(
         return Err((kind, text));
     }
     Ok(())
+}
+
+/// A name that may be none, for a message.
+pub(crate) fn shown(name: &str) -> String {
+    if no_name(name).is_some() { format!("{name:?}") } else { name.to_owned() }
 }
 
 /// No process was made. Also this is told to the observers, so that nobody waits to hear of the actor.

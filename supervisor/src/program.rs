@@ -14,10 +14,10 @@
 use crate::actor::at_large::AtLarge;
 use crate::actor::boot::{self, Cradle};
 use crate::actor::here::Here;
-use crate::actor::{Actor, ActorId};
+use crate::actor::{Actor, ActorId, no_name};
 use crate::config::Config;
 use crate::endpoint::{Context, Endpoint, Endpoints, Registry};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::report::{Fallen, Report};
 use crate::wire::{Cause, Why};
 use pleach_executor::{CancelScope, Failure, nursery, run, stats};
@@ -69,7 +69,8 @@ enum End<T> {
 }
 
 impl Program {
-    /// A program whose root actor has this name.
+    /// A program whose root actor has this name: not empty, without `/` and control characters, or it is refused when it is
+    /// run.
     pub fn new(name: impl Into<String>) -> Self {
         Program {
             name: name.into(),
@@ -184,6 +185,10 @@ impl Program {
             Birth::Reborn(child, image) => self.become_actor(child, image),
             Birth::Root(image) => image,
         };
+        if let Some(why) = no_name(&self.name) {
+            let kind = ErrorKind::Spawn { step: "name".to_owned(), errno: None };
+            return Err(Error::of(kind, format!("a program cannot be called {:?}: {why}", self.name)));
+        }
         // Before anything of the process is changed.
         assert!(
             stats().scopes == 0,

@@ -48,7 +48,8 @@ pub struct Start {
 }
 
 impl Start {
-    /// By this name, with the nursery's limits.
+    /// By this name, with the nursery's limits. A name is not empty, has at most 255 bytes and holds neither `/` nor control
+    /// characters: an actor of another one is not started (`ErrorKind::Spawn`, step `name`).
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Start {

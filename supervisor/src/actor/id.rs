@@ -44,9 +44,35 @@ impl ActorId {
     }
 }
 
+/// Why this is no name of an actor, if it is none. A name is one part of a path, and is shown to people and to the system.
+pub(crate) fn no_name(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        return Some("a name has at least one letter");
+    }
+    if name.contains('/') {
+        return Some("`/` stands between the names of a path: leave it out");
+    }
+    name.contains(char::is_control).then_some("control characters are no part of a name: leave them out")
+}
+
 impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // One that was never made has no process.
         if self.pid == 0 { f.write_str(&self.path) } else { write!(f, "{} (pid {})", self.path, self.pid) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_name;
+
+    #[test]
+    fn a_name_is_one_part_of_a_path_and_can_be_shown() {
+        for name in ["a", "worker 7", "prime.count", "größe", "..", "-"] {
+            assert_eq!(no_name(name), None, "{name}");
+        }
+        for name in ["", "/", "a/b", "a\n", "\0", "\u{1b}[2J", "\u{9b}2J"] {
+            assert!(no_name(name).is_some(), "{name:?}");
+        }
     }
 }
