@@ -4,8 +4,8 @@
 use pleach::sync::Event as Flag;
 use pleach::{
     Actor, Backend, BootPhase, CancelScope, Config, Context, Endpoint, Error, ErrorKind, Event, Failure,
-    Fault, Portal, Program, Start, Status, Step, actors, actors_with, checkpoint, move_on_after, nursery,
-    run, shielded, sleep, sleep_forever, stats,
+    Fault, Payload, Portal, Program, Start, Status, Step, actors, actors_with, checkpoint, move_on_after,
+    nursery, run, shielded, sleep, sleep_forever, stats,
 };
 use pleach_spawn::{Pid, Signal, exit_now, signal_descendant};
 use std::cell::{Cell, RefCell};
@@ -48,6 +48,7 @@ pleach::test_main!(
     the_limits_of_a_spawn_are_its_own,
     a_limit_out_of_range_starts_nothing,
     a_name_that_is_none_starts_nothing,
+    ends_that_are_not_of_one_mind_say_which_and_about_what,
     the_limits_go_down_the_tree,
     an_actor_has_arguments_environment_directory_and_stdin_of_its_parent,
     a_command_started_by_an_actor_is_no_actor,
@@ -830,6 +831,31 @@ fn a_name_that_is_none_starts_nothing() {
     });
     let e = Program::new("a/b").try_run(async |_| Ok(())).expect_err("no name of a root either");
     assert!(matches!(e.kind(), ErrorKind::Spawn { step, .. } if step == "name"), "{e}");
+}
+
+/// Endpoints of one name, with other types.
+fn ends_that_are_not_of_one_mind_say_which_and_about_what() {
+    const BYTES_TO: Endpoint<Vec<u8>, ()> = Endpoint::new("fail");
+    const TEXT_FROM: Endpoint<u64, String> = Endpoint::new("double");
+    on_each(async |backend| {
+        let told = |e: Error| match e.kind() {
+            ErrorKind::Decode { endpoint, what } => (endpoint.clone(), *what, e.origin().path.clone()),
+            _ => panic!("{e}"),
+        };
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let e = portal.call(BYTES_TO, vec![0xff]).await.expect_err("that is no UTF-8");
+            assert_eq!(told(e), ("fail".to_owned(), Payload::Argument, "root/worker".to_owned()));
+            let e = portal.call(TEXT_FROM, 60).await.expect_err("120 bytes of text do not follow");
+            assert_eq!(told(e), ("double".to_owned(), Payload::Value, String::new()));
+            an.cancel();
+            Ok(())
+        })
+        .await?;
+        let e = actors(async |an| an.call_with(worker(backend), TEXT_FROM, 60).await).await;
+        assert_eq!(told(e.expect_err("likewise")).1, Payload::Value);
+        Ok(())
+    });
 }
 
 fn the_limits_go_down_the_tree() {

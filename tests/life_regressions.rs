@@ -9,8 +9,8 @@ mod outside;
 use backend::{at_root, start};
 use outside::{hear_of_no_stops, pid};
 use pleach::{
-    Actor, Books, Config, Context, Endpoint, Error, ErrorKind, Event, Fault, Program, Start, Step, actors,
-    actors_with, checkpoint, shielded, sleep, sleep_forever, stats,
+    Actor, Books, Config, Context, Endpoint, Error, ErrorKind, Event, Fault, Program, Start, Step, Why,
+    actors, actors_with, checkpoint, shielded, sleep, sleep_forever, stats,
 };
 use pleach_executor::low_level;
 use pleach_spawn::{Signal, signal_descendant};
@@ -55,7 +55,10 @@ fn a_cancel_by_the_handle_counts_from_the_first_moment() {
         actors(async |an| {
             let a = start(an, "a", WAIT, (), async |_, ()| wait().await);
             a.cancel();
-            assert!(a.result().await.unwrap_err().message().contains("cancelled by its handle"));
+            let e = a.result().await.unwrap_err();
+            let ErrorKind::Cancelled { cause } = e.kind() else { panic!("{e}") };
+            assert_eq!((cause.by.as_str(), &cause.why), ("root", &Why::Requested));
+            assert!(e.reason().is_none(), "it is told, and not under way");
             Ok(())
         })
         .await

@@ -132,5 +132,5 @@ fn the_wire_format_is_pinned() {
     assert_eq!(frame(&call), [8, 0, 0, 0, 3, 12, 0xac, 2, 1, b'a', 1, 7]);
     assert_eq!(frame(&Message::CallCancelled { dialog: 1 }), [3, 0, 0, 0, 2, 16, 1]);
     let hello = frame(&Message::Hello(support::hello()));
-    assert_eq!(hello[4..7], [1, 0, 2], "kind, variant, and the version as the first field");
+    assert_eq!(hello[4..7], [1, 0, 3], "kind, variant, and the version as the first field");
 }

@@ -12,6 +12,7 @@
 use crate::actor::Actor;
 use crate::error::Error;
 use pleach_ipc::codec;
+use pleach_ipc::proto::Payload;
 use pleach_spawn::Image;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -142,8 +143,8 @@ impl Endpoints {
         let handler = move |context, args: Vec<u8>| -> Answer {
             let code = Rc::clone(&code);
             Box::pin(async move {
-                let args: A = codec::decode(&args)
-                    .map_err(|e| Error::msg(format!("the argument of {}: {e}", endpoint.name)))?;
+                let args: A =
+                    codec::decode(&args).map_err(|e| Error::decode(endpoint.name, Payload::Argument, &e))?;
                 let value = code(context, args).await?;
                 codec::encode(&value).map_err(Error::new)
             })

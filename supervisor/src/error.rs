@@ -14,7 +14,7 @@
 use crate::actor::ActorId;
 use crate::report::{self, Report};
 use pleach_executor::{Cancelled, Failure, Failures, Reason, TooSlow};
-use pleach_ipc::proto::{Origin, WireError, WireErrorKind};
+use pleach_ipc::proto::{Origin, Payload, WireCause, WireError, WireErrorKind};
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -67,6 +67,21 @@ impl Error {
     /// An error that is only a text.
     pub fn msg(text: impl Into<String>) -> Self {
         Error::of(ErrorKind::Failed { type_name: "text".to_owned() }, text)
+    }
+
+    /// Bytes that came over a link are no value of the type that is expected here.
+    pub(crate) fn decode(endpoint: &str, what: Payload, e: &impl fmt::Display) -> Self {
+        let text = match (what, endpoint) {
+            (Payload::Argument, endpoint) => format!("the argument of {endpoint}: {e}"),
+            (Payload::Value, "") => format!("the actor's value: {e}"),
+            (Payload::Value, endpoint) => format!("the value of {endpoint}: {e}"),
+        };
+        Error::of(ErrorKind::Decode { endpoint: endpoint.to_owned(), what }, text)
+    }
+
+    /// What was cancelled, and that has to be told as an error: it is not the signal of a cancellation under way.
+    pub(crate) fn cancelled(cause: WireCause, text: impl Into<String>) -> Self {
+        Error::of(ErrorKind::Cancelled { cause }, text)
     }
 
     /// What happened.
@@ -173,7 +188,7 @@ impl From<Cancelled> for Error {
 
 impl From<TooSlow> for Error {
     fn from(t: TooSlow) -> Self {
-        Error::new(t)
+        Error::of(ErrorKind::TooSlow, t.to_string())
     }
 }
 
@@ -197,5 +212,20 @@ impl Failure for Error {
         let mut group = Error::of(ErrorKind::Group, format!("{} failures", members.len()));
         group.0.tree.members = members;
         group
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, ErrorKind};
+    use pleach_executor::{fail_after, run, sleep_forever};
+    use std::time::Duration;
+
+    #[test]
+    fn a_limit_that_ran_out_can_be_told_from_other_errors() {
+        let e: Result<(), Error> = run(fail_after(Duration::ZERO, async |_| {
+            Ok(sleep_forever().await.map(|never| match never {})?)
+        }));
+        assert_eq!(*e.expect_err("there was no time").kind(), ErrorKind::TooSlow);
     }
 }

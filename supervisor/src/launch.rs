@@ -67,6 +67,10 @@ impl First {
         }
         Ok(First { endpoint, call })
     }
+
+    pub(crate) fn endpoint(&self) -> &'static str {
+        self.endpoint
+    }
 }
 
 /// A closure and what it is granted.

@@ -40,7 +40,7 @@ pub use pleach_executor::{
     check, checked, checkpoint, fail_after, fail_at, fd, gather, graceful, guest, host, move_on_after,
     move_on_at, now, nursery, run, shielded, sleep, sleep_forever, sleep_until, stats, sync, task_tree,
 };
-pub use pleach_ipc::proto::{BootPhase, LastWords, Origin};
+pub use pleach_ipc::proto::{BootPhase, LastWords, Origin, Payload};
 pub use pleach_spawn::{Fault, Grants, Step};
 pub use portal::{Portal, PortalStatistics};
 pub use program::Program;

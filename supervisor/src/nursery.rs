@@ -22,12 +22,13 @@ use crate::launch::{First, Forkable, Lift, Order};
 use crate::line::Line;
 use crate::portal::Portal;
 use crate::start::Start;
+use crate::wire;
 use pleach_executor::sync::Event as Flag;
 use pleach_executor::{
     CancelScope, Cancelled, NurseryHandle, ScopeHandle, TaskHandle, low_level, nursery, stats,
 };
 use pleach_ipc::codec;
-use pleach_ipc::proto::{Backend as Made, Role};
+use pleach_ipc::proto::{Backend as Made, Payload, Role, WireCause};
 use pleach_spawn::{Forked, Grants, SpawnError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -211,15 +212,22 @@ impl ActorNursery {
             own: scope.clone(),
         };
         let told = DecidedOnDrop(Rc::clone(&up));
+        let here = Rc::clone(&self.here);
+        let endpoint = first.as_ref().and_then(|first| Some(first.as_ref().ok()?.endpoint())).unwrap_or("");
         let task = self.tasks.task(async move {
             let _told = told;
-            let bytes = own.run(async |_| order.carry_out(first.transpose()?, lift).await).await?;
-            match bytes {
+            let mut why = None;
+            let ended = own.run(async |own| {
+                let ended = order.carry_out(first.transpose()?, lift).await;
+                why = own.reason().map(|reason| wire::cause_of(&reason, here.id.path()));
+                ended
+            });
+            match ended.await? {
                 Some(Some(bytes)) => {
                     let value = codec::decode(&bytes);
-                    value.map(Some).map_err(|e| Error::msg(format!("the actor's value: {e}")))
+                    value.map(End::Value).map_err(|e| Error::decode(endpoint, Payload::Value, &e))
                 }
-                _ => Ok(None),
+                _ => Ok(End::Cancelled(why.unwrap_or_else(|| wire::requested(here.id.path())))),
             }
         });
         // A nursery that has ended takes no more: only code that outlives it sees that, and the handle says so.
@@ -296,11 +304,18 @@ impl Drop for Unclaimed {
     }
 }
 
+/// How an actor has ended that did not fail.
+enum End<T> {
+    Value(T),
+    /// By its handle.
+    Cancelled(WireCause),
+}
+
 /// A running actor, as its parent holds it. Dropping it leaves the actor running.
 #[must_use = "the value of an actor nobody waits for goes nowhere; its errors still go to the nursery"]
 pub struct ActorHandle<T> {
     /// `None` if the nursery had ended.
-    task: RefCell<Option<TaskHandle<Option<T>>>>,
+    task: RefCell<Option<TaskHandle<End<T>>>>,
     up: Rc<Up>,
     scope: ScopeHandle,
     epoch: u64,
@@ -327,10 +342,16 @@ impl<T> ActorHandle<T> {
     async fn ended(&self) -> Result<T, Error> {
         let value = poll_fn(|cx| match &mut *self.task.borrow_mut() {
             Some(task) => Pin::new(task).poll(cx).map(|r| r.map_err(Error::from)),
-            None => Poll::Ready(Err(Error::msg("the nursery of this actor had ended: it was not started"))),
+            None => {
+                let text = "the nursery of this actor had ended: it was not started";
+                Poll::Ready(Err(Error::of(ErrorKind::NotStarted, text)))
+            }
         })
         .await?;
-        value.ok_or_else(|| Error::msg("the actor was cancelled by its handle"))
+        match value {
+            End::Value(value) => Ok(value),
+            End::Cancelled(cause) => Err(Error::cancelled(cause, "the actor was cancelled by its handle")),
+        }
     }
 
     /// The signal of the nursery's failure, if the actor has ended because of one; nothing if it ended otherwise.
@@ -378,8 +399,10 @@ impl<T> ActorHandle<T> {
     ///
     /// # Errors
     ///
-    /// A cancellation if it failed (its error goes to the nursery), or if the scope around the call is cancelled; an
-    /// error that says so if [`cancel`](ActorHandle::cancel) ended it. `StaleHandle` in a forked child.
+    /// A cancellation if it failed (its error goes to the nursery), or if the scope around the call is cancelled.
+    /// `Cancelled` with its cause if [`cancel`](ActorHandle::cancel) ended it; that is no signal of a cancellation under way
+    /// ([`Error::reason`] has none). `NotStarted` if its nursery had ended before it was asked for. `StaleHandle` in a forked
+    /// child.
     pub async fn result(self) -> Result<T, Error> {
         self.fresh()?;
         self.ended().await

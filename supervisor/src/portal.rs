@@ -18,7 +18,7 @@ use crate::line::{Answer, Line};
 use crate::nursery::ActorHandle;
 use crate::wire;
 use pleach_executor::{Cancelled, check, low_level, move_on_after, shielded};
-use pleach_ipc::proto::{EncodeError, Message, Why, WireCause};
+use pleach_ipc::proto::{EncodeError, Message, Payload, Why, WireCause};
 use pleach_ipc::{ChannelError, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,8 +81,8 @@ impl Portal {
     ///
     /// The endpoint's error or panic, with the actor as its origin; `NoEndpoint` if it serves none of that name; a
     /// cancellation if the actor failed meanwhile (its error goes to the nursery), or if the scope around the call is
-    /// cancelled; `Gone` if the actor ended otherwise; `Protocol` if the argument is too large; `StaleHandle` in a
-    /// forked child.
+    /// cancelled; `Gone` if the actor ended otherwise; `Protocol` if the argument is too large; `Decode` if
+    /// argument or value are of another type at the other end; `StaleHandle` in a forked child.
     pub async fn call<A, R>(&self, endpoint: Endpoint<A, R>, args: A) -> Result<R, Error>
     where
         A: Serialize,
@@ -92,7 +92,7 @@ impl Portal {
         check()?;
         let args = codec::encode(&args).map_err(Error::new)?;
         let value = self.ask(endpoint.name(), args).await?;
-        codec::decode(&value).map_err(|e| Error::msg(format!("the value of {}: {e}", endpoint.name())))
+        codec::decode(&value).map_err(|e| Error::decode(endpoint.name(), Payload::Value, &e))
     }
 
     async fn ask(&self, endpoint: &str, args: Vec<u8>) -> Result<Vec<u8>, Error> {

@@ -82,6 +82,11 @@ pub(crate) fn cause_of(reason: &Reason, by: &str) -> WireCause {
     WireCause { by: by.to_owned(), why }
 }
 
+/// Somebody in this actor has asked for it.
+pub(crate) fn requested(by: &str) -> WireCause {
+    WireCause { by: by.to_owned(), why: Why::Requested }
+}
+
 /// The cancel message to a child.
 pub(crate) fn cancel(request: u64, cause: WireCause, deadline: Instant, now: Instant) -> Message {
     Message::Cancel(Cancel {

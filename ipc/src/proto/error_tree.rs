@@ -133,6 +133,26 @@ pub enum WireErrorKind {
     Gone,
     /// Anything else; the message says it.
     Other,
+    /// The nursery had ended: no process was made.
+    NotStarted,
+    /// A limit of time ran out.
+    TooSlow,
+    /// Bytes are no value of the type that an end expects: the two ends are not of one mind, or not of one build.
+    Decode {
+        /// The endpoint; empty for what a closure returns.
+        endpoint: String,
+        /// What was to be read.
+        what: Payload,
+    },
+}
+
+/// What goes with an endpoint: one thing to it, one back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Payload {
+    /// What it is called with.
+    Argument,
+    /// What it returns.
+    Value,
 }
 
 impl WireError {
@@ -287,6 +307,7 @@ impl WireErrorKind {
             }
             WireErrorKind::Cancelled { cause } => cause.clip(cap),
             WireErrorKind::Spawn { step, .. } => clip(step, cap),
+            WireErrorKind::Decode { endpoint, .. } => clip(endpoint, cap),
             _ => {}
         }
     }

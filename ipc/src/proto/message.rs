@@ -31,7 +31,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The version of the wire format. Both ends must hold the same.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// The variant number of [`Message::LastWords`], which one function writes by hand.
 pub(crate) const LAST_WORDS_VARIANT: u8 = 11;

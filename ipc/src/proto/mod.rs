@@ -20,7 +20,7 @@ pub mod message;
 
 pub use decoder::{Decoder, ProtocolError};
 pub use encoder::{EncodeError, Encoder};
-pub use error_tree::{Origin, WireError, WireErrorKind};
+pub use error_tree::{Origin, Payload, WireError, WireErrorKind};
 pub use frame::Kind;
 pub use handshake::{ChildBoot, ChildStep, Expected, HandshakeError, ParentBoot, ParentStep};
 pub use last_words::last_words;

@@ -8,7 +8,8 @@
 
 use pleach_ipc::proto::{
     Backend, BootPhase, Cancel, FrameLen, Hello, LastWords, Ledger, Limits, Message, Origin, PROTOCOL,
-    Reaped, Role, Spec, Started, Why, WireCause, WireEnding, WireError, WireErrorKind, WireStatus, encoder,
+    Payload, Reaped, Role, Spec, Started, Why, WireCause, WireEnding, WireError, WireErrorKind, WireStatus,
+    encoder,
 };
 use proptest::prelude::*;
 
@@ -130,6 +131,8 @@ fn kind() -> impl Strategy<Value = WireErrorKind> {
         Just(K::StaleHandle),
         Just(K::NotSingleThreaded),
         text().prop_map(|endpoint| K::NoEndpoint { endpoint }),
+        text().prop_map(|endpoint| K::Decode { endpoint, what: Payload::Value }),
+        Just(K::NotStarted),
         Just(K::Gone),
         Just(K::Other),
     ]
