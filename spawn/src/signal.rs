@@ -24,7 +24,7 @@ use pleach_executor::{Cancelled, low_level};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 /// What the handler needs to find. See the rules above.
@@ -35,6 +35,10 @@ struct Handler {
     heard: AtomicU64,
     /// Bits of the signals that came and were not taken yet.
     pending: AtomicU64,
+    /// How many of those that are heard have come.
+    came: AtomicU32,
+    /// The how manieth of them is not handled any more, or 0.
+    last: AtomicU32,
     /// The parent whose death makes this process an orphan, or 0 while nobody watches.
     parent: AtomicI32,
     /// Microseconds that an orphan has; taken (set to 0) by the first SIGCONT that finds it orphaned.
@@ -51,6 +55,8 @@ static HANDLER: Handler = Handler {
     bell: AtomicI32::new(-1),
     heard: AtomicU64::new(0),
     pending: AtomicU64::new(0),
+    came: AtomicU32::new(0),
+    last: AtomicU32::new(0),
     parent: AtomicI32::new(0),
     grace: AtomicU64::new(0),
     child_bell: AtomicI32::new(-1),
@@ -76,8 +82,16 @@ pub(crate) fn on_signal(signal: i32) -> bool {
             sys::alarm_after(Duration::from_micros(grace));
         }
     }
-    if (orphaned || HANDLER.heard.load(SeqCst) & bit != 0) && !is_sent_on(&HANDLER.bell, signal) {
+    let heard = HANDLER.heard.load(SeqCst) & bit != 0;
+    if (orphaned || heard) && !is_sent_on(&HANDLER.bell, signal) {
         HANDLER.pending.fetch_or(bit, SeqCst);
+        let came = HANDLER.came.fetch_add(u32::from(heard), SeqCst) + 1;
+        let last = HANDLER.last.load(SeqCst);
+        if heard && last > 0 && came >= last {
+            // Blocked while this runs: it acts when the handler returns, on whatever the loop is busy with.
+            let _ = sys::set_action(signal, Action::Default);
+            sys::raise(signal);
+        }
         ring_if_any(&HANDLER.bell, signal);
     }
     orphaned
@@ -148,6 +162,8 @@ pub(crate) fn forget() {
     HANDLER.bell.store(-1, SeqCst);
     HANDLER.heard.store(0, SeqCst);
     HANDLER.pending.store(0, SeqCst);
+    HANDLER.came.store(0, SeqCst);
+    HANDLER.last.store(0, SeqCst);
     HANDLER.parent.store(0, SeqCst);
     HANDLER.grace.store(0, SeqCst);
     HANDLER.child_bell.store(-1, SeqCst);
@@ -235,6 +251,19 @@ impl Signals {
         Ok(this)
     }
 
+    /// From now on the `nth` signal that comes, of whatever kind, is not handled any more: it does what it would have done
+    /// without a listener. The handler itself sees to it, so it reaches also a program that never comes back to its loop.
+    pub fn last(&self, nth: u32) {
+        HANDLER.last.store(nth, SeqCst);
+    }
+
+    /// How many signals have come since it listens, of whatever kind. Other than [`next`](Self::next) it tells apart what
+    /// came twice, unless the kernel made one of it.
+    #[must_use]
+    pub fn came(&self) -> u32 {
+        HANDLER.came.load(SeqCst)
+    }
+
     /// The next signal that came. Several of one kind may count as one.
     ///
     /// # Cancellation
@@ -289,6 +318,8 @@ impl Drop for Signals {
             }
         }
         HANDLER.heard.store(0, SeqCst);
+        HANDLER.came.store(0, SeqCst);
+        HANDLER.last.store(0, SeqCst);
         HANDLER.bell.store(-1, SeqCst);
         // What nobody took is nobody's business any more, except that the parent died.
         HANDLER.pending.fetch_and(Signal::CONT.bit(), SeqCst);

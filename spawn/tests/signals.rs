@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         a_child_listens_for_itself,
         a_thousand_signals_to_a_child_do_not_reach_the_parent,
         death_by_default_looks_like_it,
+        the_last_of_so_many_is_not_handled,
         an_orphan_hears_of_it_and_cleans_up,
         an_orphan_hears_of_it_while_sigint_comes_too,
         a_spinning_orphan_dies_of_the_alarm,
@@ -263,6 +264,31 @@ fn listening_orphan(born: Born, out: std::io::PipeWriter) -> i32 {
         drop(out);
         if heard == Signal::CONT { 21 } else { 22 }
     })
+}
+
+/// Of any kind, and although nobody asks for them.
+fn the_last_of_so_many_is_not_handled() {
+    pleach_executor::run(async {
+        let mut child = forked("patient", |_| {
+            pleach_executor::run(async {
+                let signals = Signals::listen(&[Signal::USR1, Signal::TERM]).expect("signals");
+                signals.last(3);
+                for came in 1..3 {
+                    to_myself(if came == 1 { Signal::USR1 } else { Signal::TERM });
+                    assert_eq!(signals.came(), came);
+                }
+                to_myself(Signal::USR1);
+                0
+            })
+        })
+        .await;
+        assert_eq!(child.process.wait().await.expect("not cancelled").to_string(), "killed by SIGUSR1");
+    });
+    pleach_executor::run(async {
+        let signals = Signals::listen(&[Signal::USR1]).expect("signals");
+        (0..5).for_each(|_| to_myself(Signal::USR1));
+        assert_eq!(signals.came(), 5, "without a last one there is none");
+    });
 }
 
 fn an_orphan_hears_of_it_and_cleans_up() {

@@ -1,13 +1,15 @@
 //! The root of a tree as a program of its own: it owns its process, so it may take signals and adopt orphans.
 //!
 //! ```text
-//!   main ─► Program::run ─► run { root scope{ code } ◄── Ctrl-C } ─► strays reaped ─► exit status, or death by SIGINT
+//!   main ─► Program::run ─► run { root scope{ code } ◄── Ctrl-C } ─► strays reaped ─► exit status, or death by the signal
 //! ```
 //!
 //! Rules:
-//! * Ctrl-C cancels the root scope, once; the tree ends in order, and then the process dies by SIGINT, as its shell
-//!   expects. A second Ctrl-C dies at once (the children hear of it by the end of their links).
-//! * A SIGINT that is ignored when the program starts stays ignored.
+//! * Ctrl-C cancels the root scope; the tree ends in order, and then the process dies by SIGINT, as its shell expects. The
+//!   second one leaves the tree what an orphan has: SIGTERM at once, SIGKILL at the end of the orphan grace, leaves first.
+//!   The third has its own effect, in the handler, so that it reaches a root that computes; its children hear of it by the
+//!   end of their links. SIGTERM counts as Ctrl-C does, and with it.
+//! * One that is ignored when the program starts stays ignored.
 //! * The process is a subreaper: what an actor that was killed leaves behind comes here instead of to init,
 //!   and is awaited before the process ends, however it ends.
 
@@ -20,7 +22,7 @@ use crate::endpoint::{Context, Endpoint, Endpoints, Registry};
 use crate::error::{Error, ErrorKind};
 use crate::report::{Fallen, Report};
 use crate::wire::{Cause, Why};
-use pleach_executor::{CancelScope, Failure, nursery, run, stats};
+use pleach_executor::{CancelScope, Failure, ScopeHandle, now, nursery, run, stats};
 use pleach_ipc::proto::{Backend, last_words};
 use pleach_spawn::{
     Image, Reborn, Signal, Signals, Start as Birth, become_subreaper, begin_tree, raise_default, reborn,
@@ -28,6 +30,7 @@ use pleach_spawn::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -58,14 +61,17 @@ pub struct Program {
     gathers: bool,
 }
 
+/// The how manieth Ctrl-C or SIGTERM is not handled any more.
+const LAST: u32 = 3;
+
 /// How the root's code ended.
 enum End<T> {
     Well(T),
     Failed(Error),
     /// Not even begun: there is another program in this process, whose actors these are.
     Refused(Error),
-    /// By Ctrl-C; with what failed on the way out.
-    Interrupted(Option<Error>),
+    /// By Ctrl-C or SIGTERM; with what failed on the way out.
+    Interrupted(Signal, Option<Error>),
 }
 
 impl Program {
@@ -149,7 +155,9 @@ impl Program {
     /// In a process that was made to be an actor of this program, it becomes that actor and never returns.
     ///
     /// Exit status 0 if `code` ended well, 1 if it failed. After Ctrl-C, and when all is cleaned up, the process dies by
-    /// SIGINT, also if `code` has failed on its way out. Code that ends well in spite of it has ended well.
+    /// SIGINT, also if `code` has failed on its way out. Code that ends well in spite of it has ended well. A second Ctrl-C
+    /// leaves the tree no more than the orphan grace; a third ends the process at once, whatever it is doing. SIGTERM does
+    /// what Ctrl-C does.
     ///
     /// # Panics
     ///
@@ -213,11 +221,11 @@ impl Program {
         match end.unwrap_or_else(|payload| resume_unwind(payload)) {
             End::Well(value) => Ok(value),
             End::Failed(e) | End::Refused(e) => Err(e),
-            End::Interrupted(failed) => {
+            End::Interrupted(signal, failed) => {
                 if let Some(e) = failed {
                     complain(format_args!("{name} failed when it was interrupted:\n{e}"));
                 }
-                raise_default(Signal::INT)
+                raise_default(signal)
             }
         }
     }
@@ -228,10 +236,35 @@ fn complain(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// For Ctrl-C; unless whoever started this program has it ignored, as a shell does for a job in the background.
+/// For Ctrl-C and SIGTERM; unless whoever started this program has them ignored, as a shell does for a job in the
+/// background.
 fn listen() -> io::Result<Signals> {
-    let ignored = signal_state()?.ignored & (1 << (Signal::INT.as_raw() - 1)) != 0;
-    Signals::listen(if ignored { &[] } else { &[Signal::INT] })
+    let ignored = signal_state()?.ignored;
+    let mut heeded = vec![Signal::INT, Signal::TERM];
+    heeded.retain(|signal| ignored & (1 << (signal.as_raw() - 1)) == 0);
+    let signals = Signals::listen(&heeded)?;
+    signals.last(LAST);
+    Ok(signals)
+}
+
+/// Cancels the root, and hurries it up when it is asked to again. Keeps by which signal the process is to die.
+async fn heed(
+    mut signals: Signals,
+    scope: ScopeHandle,
+    here: Rc<Here>,
+    dies_by: &Cell<Option<Signal>>,
+) -> Result<(), Error> {
+    loop {
+        let signal = signals.next().await?;
+        if dies_by.get().is_none() {
+            dies_by.set(Some(signal));
+            scope.cancel_because(Cause::arc("", Why::Interrupt));
+        }
+        // Two of a kind may come as one.
+        if signals.came() > 1 {
+            here.hasten(now() + here.config.orphan_grace);
+        }
+    }
 }
 
 async fn root<T>(
@@ -246,38 +279,33 @@ async fn root<T>(
     let of_root = Rc::clone(&here);
     let _watching =
         at_large.clone().map(|hears| Actor(Rc::clone(&here)).observe(move |event| hears.hear(event)));
-    let mut signals = match listen() {
+    let signals = match listen() {
         Ok(signals) => signals,
         Err(e) => return End::Refused(Error::msg(format!("{name} cannot listen for Ctrl-C: {e}"))),
     };
+    let dies_by = Cell::new(None);
     let ended: Result<End<T>, Error> = nursery(async |n| {
         let scope = CancelScope::new();
         let handle = scope.handle();
-        let signals = &mut signals;
-        n.spawn(async move {
-            signals.next().await?;
-            handle.cancel_because(Cause::arc("", Why::Interrupt));
-            signals.next().await?;
-            raise_default(Signal::INT);
-        });
+        n.spawn(heed(signals, handle, Rc::clone(&here), &dies_by));
         if let Some(at_large) = &at_large {
             n.spawn(async { at_large.tend(&config).await.map(|never| match never {}).map_err(Error::from) });
         }
-        let mut interrupted = false;
+        let mut interrupted = None;
         let ended = scope
-            .run(async |scope| {
+            .run(async |_| {
                 let ended = code(Actor(here)).await;
-                interrupted = scope.cancel_called();
+                interrupted = dies_by.get();
                 ended
             })
             .await;
         n.cancel();
-        Ok(match ended {
-            Ok(Some(value)) => End::Well(value),
-            Ok(None) => End::Interrupted(None),
-            Err(e) if interrupted && e.is_cancelled() => End::Interrupted(None),
-            Err(e) if interrupted => End::Interrupted(Some(e)),
-            Err(e) => End::Failed(e),
+        Ok(match (ended, interrupted) {
+            (Ok(Some(value)), _) => End::Well(value),
+            (Ok(None), signal) => End::Interrupted(signal.unwrap_or(Signal::INT), None),
+            (Err(e), Some(signal)) if e.is_cancelled() => End::Interrupted(signal, None),
+            (Err(e), Some(signal)) => End::Interrupted(signal, Some(e)),
+            (Err(e), None) => End::Failed(e),
         })
     })
     .await;

@@ -77,6 +77,13 @@ impl Ladder {
         self.terminate_at = self.terminate_at.min(now + DYING);
     }
 
+    /// Somebody is in a hurry: SIGTERM is due now, and the end is at this deadline, unless it was sooner.
+    pub(crate) fn hasten(&mut self, now: Instant, deadline: Instant, config: &Config) {
+        self.terminate_at = self.terminate_at.min(now);
+        self.kill_at = self.kill_at.min(deadline);
+        self.report_at = self.report_at.min(deadline.max(now) + config.unkillable);
+    }
+
     /// What is due at `now`. Each rung is given out once, in order.
     pub(crate) fn next(&mut self, now: Instant) -> Action {
         let (due, rung, action) = match self.rung {
@@ -146,6 +153,19 @@ mod tests {
         assert_eq!(l.next(at(101)), Action::WaitUntil(at(101) + DYING));
         assert_eq!(l.next(at(101) + DYING), Action::Terminate);
         assert_eq!(l.next(at(102)), Action::WaitUntil(at(110)));
+    }
+
+    #[test]
+    fn a_hurry_brings_everything_forward_and_puts_nothing_off() {
+        let config = Config::default();
+        let mut l = Ladder::new(at(100), at(160), &config);
+        assert_eq!(l.next(at(100)), Action::Ask);
+        l.hasten(at(101), at(103), &config);
+        assert_eq!(l.next(at(101)), Action::Terminate);
+        assert_eq!(l.next(at(101)), Action::WaitUntil(at(103)));
+        l.hasten(at(102), at(150), &config);
+        assert_eq!(l.next(at(103)), Action::Kill);
+        assert_eq!(l.next(at(103)), Action::WaitUntil(at(113)));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Promise: Ctrl-C ends the tree in order, and the root dies by SIGINT when all below it are gone.
+//! Promise: Ctrl-C ends the tree in order, and the root dies by SIGINT when all below it are gone; the second one leaves
+//! less time for it, the third none. SIGTERM is the same.
 //!
 //! ```text
 //!   case ─SIGINT→ root │ group │ terminal ─→ idle_tree ─lines→ "up", "ending", its books
@@ -40,13 +41,22 @@ pleach::test_main!(
     #[limit(3600)]
     a_failing_tree_ends_as_well,
     #[limit(3600)]
-    the_second_one_ends_the_root_at_once_and_the_tree_by_its_links,
+    the_second_one_leaves_the_tree_the_time_of_orphans,
+    #[limit(3600)]
+    the_second_one_goes_down_to_the_leaves,
+    #[limit(3600)]
+    the_third_one_ends_the_root_at_once_and_the_tree_by_its_links,
+    a_root_that_computes_dies_of_the_third,
+    #[limit(3600)]
+    sigterm_does_the_same,
     #[limit(3600)]
     leaves_that_do_not_heed_it_are_killed_by_their_parents,
     an_ignored_one_stays_ignored,
     a_program_that_fails_on_its_way_out_says_so_and_dies_by_it,
     #[ignore = "dies by SIGINT; run by the one above"]
     fails_on_its_way_out,
+    #[ignore = "dies by a signal; run by one above"]
+    computes,
 );
 
 const IN_ORDER: &str = "--breadth 2 --depth 2 --deadline 60";
@@ -244,20 +254,118 @@ fn a_failing_tree_ends_as_well() {
     }
 }
 
-fn the_second_one_ends_the_root_at_once_and_the_tree_by_its_links() {
+/// Leaves first: what a parent has left, and not what the root was given, is what they get.
+fn the_second_one_leaves_the_tree_the_time_of_orphans() {
     for to in [To::Root, To::Group] {
         for _ in 0..runs(3) {
-            let mut run = start("--breadth 2 --depth 2 --deadline 60 --deaf");
+            let mut run = start("--breadth 2 --depth 1 --deadline 600 --deaf");
             run.wait_for("up");
             interrupt(&run, to);
             run.wait_for("ending");
             interrupt(&run, to);
             let ended = run.finish();
-            assert_eq!(ended.lines, [""; 0], "it had no time for its books: {to:?}");
-            assert_eq!((ended.status.signal(), ended.stderr.as_str()), (Some(2), ""), "{ended:?}");
-            let strays = expect_strays_gone(GUARD).expect("all end because their links do");
-            assert!(!strays.is_empty(), "the leaves are deaf: they outlive a root that does not wait");
+            assert_eq!(ended.lines, ["2 started, 2 reaped, 2 terminated, 2 killed"], "{to:?}");
+            assert_interrupted(&ended);
         }
+    }
+}
+
+fn the_second_one_goes_down_to_the_leaves() {
+    for _ in 0..runs(3) {
+        let mut run = start("--breadth 1 --depth 3 --deadline 600 --deaf");
+        run.wait_for("up");
+        interrupt(&run, To::Root);
+        run.wait_for("ending");
+        interrupt(&run, To::Root);
+        let ended = run.finish();
+        let books = ended.lines.last().expect("the root has waited");
+        assert!(books.starts_with("3 started, "), "{ended:?}");
+        assert_eq!((ended.status.signal(), ended.stderr.as_str()), (Some(2), ""), "{ended:?}");
+        assert_nothing_left();
+    }
+}
+
+/// The second and the third are two kinds: of two of one kind that come together the kernel makes one.
+fn the_third_one_ends_the_root_at_once_and_the_tree_by_its_links() {
+    for _ in 0..runs(3) {
+        let mut run = start("--breadth 2 --depth 2 --deadline 600 --deaf");
+        run.wait_for("up");
+        interrupt(&run, To::Root);
+        run.wait_for("ending");
+        run.signal(Signal::STOP);
+        run.signal(Signal::INT);
+        run.signal(Signal::TERM);
+        run.signal(Signal::CONT);
+        let ended = run.finish();
+        assert_eq!(ended.lines, [""; 0], "it had no time for its books");
+        assert!(matches!(ended.status.signal(), Some(2 | 15)), "{ended:?}");
+        let strays = expect_strays_gone(GUARD).expect("all end because their links do");
+        assert!(!strays.is_empty(), "the leaves are deaf: they outlive a root that does not wait");
+    }
+}
+
+/// It never comes back to its loop, so it never hears of the first two.
+fn a_root_that_computes_dies_of_the_third() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut again = Command::new(std::env::current_exe().expect("a running program has a path"));
+        again.args(["computes", "--exact", "--ignored", "--nocapture"]);
+        again.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut run = Run::start(again);
+        let pid = loop {
+            let line = run.line().expect("the case says when it computes");
+            if let Some((_, pid)) = line.split_once("computing as ") {
+                break pid.parse().expect("a process id");
+            }
+        };
+        for nth in 1..=3 {
+            send(pid, signal).expect("it computes");
+            if nth < 3 {
+                wait_until_taken(pid, signal);
+            }
+        }
+        let ended = run.finish();
+        let died = format!("signal {}", signal.as_raw());
+        assert!(ended.lines.iter().any(|line| line.contains(&died)), "{ended:?}");
+        assert_nothing_left();
+    }
+}
+
+/// Looks until no signal waits for it any more: two that wait together are one.
+fn wait_until_taken(pid: u32, signal: Signal) {
+    let began = pleach::now();
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+        let waits = |line: &str| {
+            let set = line.strip_prefix("ShdPnd:").or(line.strip_prefix("SigPnd:"))?;
+            Some(u64::from_str_radix(set.trim(), 16).expect("a number") & signal.bit() != 0)
+        };
+        if !status.lines().filter_map(waits).any(|waits| waits) {
+            return;
+        }
+        assert!(pleach::now().saturating_duration_since(began) < GUARD, "it takes none: {status}");
+        std::thread::yield_now();
+    }
+}
+
+fn computes() {
+    let _exit_code = Program::new("root").run(async |_| {
+        println!("computing as {}", std::process::id());
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+}
+
+/// Whoever ends services ends the tree in order, too.
+fn sigterm_does_the_same() {
+    for _ in 0..runs(5) {
+        let mut run = start(IN_ORDER);
+        run.wait_for("up");
+        run.signal(Signal::TERM);
+        let ended = run.finish();
+        assert_eq!(ended.lines, ORDERLY_END);
+        assert_eq!((ended.status.signal(), ended.stderr.as_str()), (Some(15), ""), "{ended:?}");
+        assert_nothing_left();
     }
 }
 

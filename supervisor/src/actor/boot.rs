@@ -238,8 +238,12 @@ async fn read_link(here: Rc<Here>, scope: ScopeHandle) -> Result<(), Error> {
     loop {
         match reader.recv().await {
             Ok(Some(Message::Cancel(cancel))) => {
-                here.deadline.set(Some(wire::deadline_of(&cancel, pleach_executor::now())));
-                here.request.set(Some(cancel.request));
+                let deadline = wire::deadline_of(&cancel, pleach_executor::now());
+                if here.request.replace(Some(cancel.request)).is_some() {
+                    here.hasten(deadline);
+                } else {
+                    here.deadline.set(Some(deadline));
+                }
                 scope.cancel_because(Cause::from_wire(cancel.cause));
             }
             Ok(Some(Message::Call { dialog, endpoint, args })) => {

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::endpoint::Registry;
 use crate::forks::Forks;
 use crate::wire;
+use pleach_executor::sync::Event as Flag;
 use pleach_executor::{Cancelled, Instant, low_level};
 use pleach_ipc::Channel;
 use pleach_ipc::proto::{Ledger, Limits, Role};
@@ -47,6 +48,8 @@ pub(crate) struct Here {
     given: RefCell<Vec<OwnedFd>>,
     /// By when this actor and all below it are to be gone, once somebody has said so.
     pub(crate) deadline: Cell<Option<Instant>>,
+    /// Somebody has asked twice: what is being stopped is given no more than the new deadline.
+    pub(crate) hurry: Flag,
     /// The parent's cancel that this actor is to answer, once one has come.
     pub(crate) request: Cell<Option<u64>>,
     books: Cell<Ledger>,
@@ -82,6 +85,7 @@ impl Here {
             forks: Forks::default(),
             given: RefCell::default(),
             deadline: Cell::new(None),
+            hurry: Flag::new(),
             request: Cell::new(None),
             books: Cell::new(Ledger::default()),
             observers: RefCell::default(),
@@ -102,6 +106,12 @@ impl Here {
 
     pub(crate) fn books(&self) -> Ledger {
         self.books.get()
+    }
+
+    /// Everything below is to be gone by this moment, whatever was said before.
+    pub(crate) fn hasten(&self, by: Instant) {
+        self.deadline.set(Some(self.deadline.get().map_or(by, |before| before.min(by))));
+        self.hurry.set();
     }
 
     pub(crate) fn give(&self, given: Vec<OwnedFd>) {

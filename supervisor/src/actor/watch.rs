@@ -17,6 +17,7 @@
 //!
 //! The ladder's rungs are climbed in `watch/rungs.rs`; what the children of a nursery have in common is in `siblings.rs`.
 
+mod haste;
 mod rungs;
 
 use super::custody::Custody;
@@ -61,6 +62,8 @@ enum Step {
     /// Children have been found stopped, so often by now.
     Stops(u64),
     Time,
+    /// What is under way is to be over sooner.
+    Hurry,
     Cancelled(Cancelled),
 }
 
@@ -109,6 +112,8 @@ pub(crate) struct Watch {
     last_words: Option<LastWords>,
     stopped: Stopped,
     ladder: Option<Ladder>,
+    /// It has been told that it has less time than it was given.
+    hurried: bool,
     /// Which signal of the ladder has reached it.
     told: Told,
     own: ScopeHandle,
@@ -157,6 +162,7 @@ impl Watch {
             last_words: None,
             stopped: Stopped::No,
             ladder: None,
+            hurried: false,
             told: Told::Nothing,
             own,
             deadline: None,
@@ -202,6 +208,7 @@ impl Watch {
                             self.look_for_a_stop();
                         }
                         Step::Time => self.time(),
+                        Step::Hurry => self.hurry(),
                         Step::Cancelled(c) => {
                             scope.set_shield(true);
                             // It may be the wait that was cancelled.
@@ -234,6 +241,7 @@ impl Watch {
             }
         });
         let mut exit = pin!(self.process.exited());
+        let mut hurry = pin!(self.haste());
         let mut time = pin!(sleep_until(self.due.unwrap_or(Instant::MAX)));
         poll_fn(|cx| {
             match message.as_mut().poll(cx) {
@@ -250,6 +258,11 @@ impl Watch {
             }
             match stopped.as_mut().poll(cx) {
                 Poll::Ready(Ok(count)) => return Poll::Ready(Step::Stops(count)),
+                Poll::Ready(Err(c)) => return Poll::Ready(Step::Cancelled(c)),
+                Poll::Pending => {}
+            }
+            match hurry.as_mut().poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Step::Hurry),
                 Poll::Ready(Err(c)) => return Poll::Ready(Step::Cancelled(c)),
                 Poll::Pending => {}
             }

@@ -85,7 +85,7 @@ impl Watch {
         self.link != Link::Open && self.process.is_ending()
     }
 
-    fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         let now = now();
         let deadline = self.deadline.expect("a ladder that asks has an end");
         let cause = match &self.stopped {
@@ -95,7 +95,7 @@ impl Watch {
                 why: Why::Other("it is being stopped".to_owned()),
             },
         };
-        let cancel = wire::cancel(1, cause, deadline, now);
+        let cancel = wire::cancel(1 + u64::from(self.hurried), cause, deadline, now);
         if self.link != Link::Open {
             return self.lose_link();
         }
