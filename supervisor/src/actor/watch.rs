@@ -24,7 +24,7 @@ use super::custody::Custody;
 use super::event::{Ending, Event};
 use super::here::Here;
 use super::id::ActorId;
-use super::siblings::Siblings;
+use super::siblings::{Share, Siblings};
 use super::verdict::{Final, Seen, Stopped, Told, Verdict, decide};
 use crate::config::Config;
 use crate::error::Error;
@@ -119,6 +119,8 @@ pub(crate) struct Watch {
     own: ScopeHandle,
     /// By when it has to be up.
     ready_by: Instant,
+    /// In the deadline of all children, if all are stopped.
+    share: Option<Share>,
     /// When the ladder ends.
     deadline: Option<Instant>,
     /// The next moment at which something is due without any event.
@@ -165,6 +167,7 @@ impl Watch {
             hurried: false,
             told: Told::Nothing,
             own,
+            share: None,
             deadline: None,
             due: Some(ready_by.min(said_hello_by)),
             ready_by,

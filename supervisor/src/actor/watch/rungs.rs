@@ -35,11 +35,9 @@ impl Watch {
         if self.ladder.is_none() {
             let now = now();
             let of_nursery = matches!(self.stopped, Stopped::Cancelled(_)) && !self.own.cancel_called();
-            let deadline = if of_nursery {
-                self.siblings.deadline(&self.here, now, &self.config)
-            } else {
-                lone_deadline(&self.here, now, &self.config)
-            };
+            self.share = of_nursery.then(|| self.siblings.deadline(&self.here, now, &self.config));
+            let shared = self.share.as_ref().map(|share| share.at);
+            let deadline = shared.unwrap_or_else(|| lone_deadline(&self.here, now, &self.config));
             self.deadline = Some(deadline);
             self.ladder = Some(Ladder::new(now, deadline, &self.config));
             if self.link != Link::Open {
