@@ -51,7 +51,7 @@ pleach::test_main!(
 
 fn at(path: &str) -> Origin {
     let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-    Origin { name, path: path.to_owned(), pid: 4711 }
+    Origin { name, path: path.to_owned(), pid: 4711, incarnation: 1 }
 }
 
 fn failed(path: &str, text: &str) -> ErrorTree {

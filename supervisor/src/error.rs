@@ -147,7 +147,12 @@ impl Error {
         let mut todo = vec![&mut self.0.tree];
         while let Some(e) = todo.pop() {
             if e.origin == Origin::default() && e.kind != WireErrorKind::Group {
-                e.origin = Origin { name: id.name().to_owned(), path: id.path().to_owned(), pid: id.pid() };
+                e.origin = Origin {
+                    name: id.name().to_owned(),
+                    path: id.path().to_owned(),
+                    pid: id.pid(),
+                    incarnation: id.incarnation().number(),
+                };
             }
             todo.extend(e.members.iter_mut());
         }

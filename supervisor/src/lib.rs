@@ -30,7 +30,7 @@ mod teardown;
 pub mod test_main;
 mod wire;
 
-pub use actor::{Actor, ActorId, Books, Ending, Event, Observation, Status};
+pub use actor::{Actor, ActorId, Books, Ending, Event, Incarnation, Observation, Status};
 pub use config::Config;
 pub use endpoint::{Context, Endpoint};
 pub use error::{Error, ErrorKind, ErrorTree};

@@ -39,7 +39,7 @@ const DRAWN: usize = 12;
 ///
 /// ```
 /// use pleach::{Error, ErrorKind, ErrorTree, Origin, Report};
-/// let at = |path: &str| Origin { name: "w".into(), path: path.into(), pid: 7 };
+/// let at = |path: &str| Origin { name: "w".into(), path: path.into(), pid: 7, incarnation: 1 };
 /// let mut tree = ErrorTree::new(ErrorKind::Group, "2 failures", Origin::default());
 /// let panicked = ErrorKind::Panicked { location: Some("src/w.rs:3:5".into()) };
 /// tree.members.push(ErrorTree::new(panicked, "out of cheese", at("root/w1")));
@@ -290,7 +290,7 @@ mod tests {
 
     fn failed(path: &str, text: &str) -> ErrorTree {
         let kind = ErrorKind::Failed { type_name: String::new() };
-        ErrorTree::new(kind, text, Origin { name: String::new(), path: path.to_owned(), pid: 9 })
+        ErrorTree::new(kind, text, Origin { path: path.to_owned(), pid: 9, ..Origin::default() })
     }
 
     const WELL: Status = Status::Exited(0);

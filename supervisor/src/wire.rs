@@ -8,7 +8,7 @@
 //! * What comes off the wire may be anything: every conversion from it is total.
 //! * A cause that came from further up goes down as it came: who asked first, and why, is kept to the leaves.
 
-use crate::actor::{ActorId, Ending, Event};
+use crate::actor::{ActorId, Ending, Event, Incarnation};
 use pleach_executor::{CancelCause, Instant, Reason};
 use pleach_ipc::proto::{Cancel, Message, Reaped, Started, WireCause, WireEnding, WireStatus};
 use pleach_spawn::ExitStatus;
@@ -121,12 +121,14 @@ pub(crate) fn event_to(event: &Event) -> Message {
             start_time: *start_time,
             path: actor.path().to_owned(),
             name: actor.name().to_owned(),
+            incarnation: actor.incarnation().number(),
         }),
         Event::Ended { actor, ending, status, start_time } => Message::Reaped(Reaped {
             pid: actor.pid(),
             start_time: *start_time,
             path: actor.path().to_owned(),
             name: actor.name().to_owned(),
+            incarnation: actor.incarnation().number(),
             status: *status,
             ending: match ending {
                 Ending::Returned => WireEnding::Returned,
@@ -142,10 +144,11 @@ pub(crate) fn event_to(event: &Event) -> Message {
 pub(crate) fn event_from(m: Message) -> Option<Event> {
     Some(match m {
         Message::Started(s) => {
-            Event::Started { actor: ActorId::new(&s.name, &s.path, s.pid), start_time: s.start_time }
+            let actor = ActorId::new(&s.name, &s.path, s.pid).incarnated(Incarnation::of(s.incarnation));
+            Event::Started { actor, start_time: s.start_time }
         }
         Message::Reaped(r) => Event::Ended {
-            actor: ActorId::new(&r.name, &r.path, r.pid),
+            actor: ActorId::new(&r.name, &r.path, r.pid).incarnated(Incarnation::of(r.incarnation)),
             start_time: r.start_time,
             status: r.status,
             ending: match r.ending {

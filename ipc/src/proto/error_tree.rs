@@ -53,6 +53,8 @@ pub struct Origin {
     pub path: String,
     /// Its process id.
     pub pid: u32,
+    /// The how manieth process of that name it was, from 1.
+    pub incarnation: u32,
 }
 
 /// What kind of thing happened; the facts that a program may want to act on.
@@ -133,6 +135,13 @@ pub enum WireErrorKind {
     Gone,
     /// Anything else; the message says it.
     Other,
+    /// A supervised actor was restarted more often than its supervisor allows. The last ends are its members.
+    TooManyRestarts {
+        /// How many are allowed.
+        most: u32,
+        /// Within how many nanoseconds.
+        period_ns: u64,
+    },
     /// The nursery had ended: no process was made.
     NotStarted,
     /// A limit of time ran out.

@@ -251,6 +251,8 @@ pub struct Spec {
     pub may_spawn: bool,
     /// What it is there for.
     pub role: Role,
+    /// The how manieth process of this name it is, if its parent starts it again when it ends; from 1.
+    pub incarnation: u32,
 }
 
 /// A process was started somewhere below.
@@ -264,6 +266,8 @@ pub struct Started {
     pub path: String,
     /// Its name among its siblings.
     pub name: String,
+    /// The how manieth of that name, from 1.
+    pub incarnation: u32,
 }
 
 /// A process somewhere below has ended, and its parent has collected its status.
@@ -281,6 +285,8 @@ pub struct Reaped {
     pub status: WireStatus,
     /// How the actor ended.
     pub ending: WireEnding,
+    /// The how manieth of that name it was, from 1.
+    pub incarnation: u32,
 }
 
 /// How an actor ended, in one word; the whole story of a failure travels as [`Message::Failed`].

@@ -46,12 +46,17 @@ pub(crate) fn spec() -> Spec {
         limits: Limits::default(),
         may_spawn: true,
         role: Role::Closure,
+        incarnation: 1,
     }
 }
 
 pub(crate) fn error(message: &str) -> WireError {
     let kind = WireErrorKind::Failed { type_name: "Disk".into() };
-    WireError::new(kind, message, Origin { name: "leaf".into(), path: "root/leaf".into(), pid: 7 })
+    WireError::new(
+        kind,
+        message,
+        Origin { name: "leaf".into(), path: "root/leaf".into(), pid: 7, incarnation: 1 },
+    )
 }
 
 /// A chain of errors, each the only member of the one above; built without recursion.
@@ -139,7 +144,8 @@ fn kind() -> impl Strategy<Value = WireErrorKind> {
 }
 
 pub(crate) fn tree() -> impl Strategy<Value = WireError> {
-    let origin = (text(), text(), any::<u32>()).prop_map(|(name, path, pid)| Origin { name, path, pid });
+    let origin = (text(), text(), any::<u32>(), any::<u32>())
+        .prop_map(|(name, path, pid, incarnation)| Origin { name, path, pid, incarnation });
     let node = (
         kind(),
         text(),
@@ -218,6 +224,7 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
                     limits,
                     may_spawn,
                     role,
+                    incarnation: dialogs.rotate_left(5),
                 })
             }),
         Just(Message::Ready),
@@ -225,10 +232,12 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
             pid,
             start_time,
             path,
-            name
+            name,
+            incarnation: pid.rotate_left(5),
         })),
         (named, status(), ending).prop_map(|((pid, start_time, path, name), status, ending)| {
-            Message::Reaped(Reaped { pid, start_time, path, name, status, ending })
+            let incarnation = pid.rotate_left(5);
+            Message::Reaped(Reaped { pid, start_time, path, name, status, ending, incarnation })
         }),
         (text(), text()).prop_map(|(path, text)| Message::Progress { path, text }),
         (any::<u64>(), cause(), any::<Option<u64>>(), any::<u64>()).prop_map(

@@ -13,9 +13,9 @@
 //! * Every way out sends a last message as long as the link takes one; the exit path sends it, nobody else.
 //! * A panic is kept by a hook of our own: it goes up the link, not to stderr, which may be a full pipe.
 
-use super::ActorId;
 use super::here::{Actor, Here};
 use super::serve::Serving;
+use super::{ActorId, Incarnation};
 use crate::config::Config;
 use crate::endpoint::Registry;
 use crate::error::{Error, ErrorKind};
@@ -153,6 +153,7 @@ async fn boot(born: &Born, channel: &Rc<Channel>, cradle: &Cradle, panics: &Caug
         limits: spec.limits,
     };
     let id = ActorId::new(&cradle.name, &spec.path, std::process::id());
+    let id = id.incarnated(Incarnation::of(spec.incarnation));
     let registry = cradle.registry.clone();
     let serving = Serving::new(spec.role, registry.clone(), spec.limits, panics.clone());
     let here = Here::new(id, config, Some(Rc::clone(channel)), registry, spec.may_spawn, serving);

@@ -2,17 +2,51 @@
 
 use std::fmt;
 
-/// An actor's identity. Names need not be unique; the path says where in the tree, the pid which process.
+/// The how manieth process an actor is that was started under its name, because its supervisor restarts it. From 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Incarnation(u32);
+
+impl Incarnation {
+    /// The only one of an actor that nobody restarts.
+    pub const FIRST: Incarnation = Incarnation(1);
+
+    /// Counted from 1.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// As it comes off the wire, where it may be anything.
+    pub(crate) const fn of(number: u32) -> Self {
+        Incarnation(number)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An actor's identity. Names need not be unique; the path says where in the tree, the incarnation the how manieth of that
+/// name it is, the pid which process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActorId {
     name: String,
     path: String,
     pid: u32,
+    incarnation: Incarnation,
 }
 
 impl ActorId {
     pub(crate) fn new(name: &str, path: &str, pid: u32) -> Self {
-        ActorId { name: name.to_owned(), path: path.to_owned(), pid }
+        ActorId { name: name.to_owned(), path: path.to_owned(), pid, incarnation: Incarnation::FIRST }
+    }
+
+    /// The same, in another incarnation.
+    pub(crate) fn incarnated(mut self, incarnation: Incarnation) -> Self {
+        self.incarnation = incarnation;
+        self
     }
 
     /// The root of a tree, in this process.
@@ -37,6 +71,12 @@ impl ActorId {
         &self.path
     }
 
+    /// The how manieth of its name it is: more than 1 only if it is supervised, and was restarted.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     /// Its process; 0 while that has not been started.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -57,14 +97,26 @@ pub(crate) fn no_name(name: &str) -> Option<&'static str> {
 
 impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        if self.incarnation > Incarnation::FIRST {
+            write!(f, "#{}", self.incarnation)?;
+        }
         // One that was never made has no process.
-        if self.pid == 0 { f.write_str(&self.path) } else { write!(f, "{} (pid {})", self.path, self.pid) }
+        if self.pid == 0 { Ok(()) } else { write!(f, " (pid {})", self.pid) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::no_name;
+    use super::{ActorId, Incarnation, no_name};
+
+    #[test]
+    fn the_incarnation_shows_from_the_second_on() {
+        let first = ActorId::new("w", "root/w", 7);
+        assert_eq!(first.to_string(), "root/w (pid 7)");
+        let next = first.incarnated(Incarnation::of(2));
+        assert_eq!((next.to_string().as_str(), next.incarnation().number()), ("root/w#2 (pid 7)", 2));
+    }
 
     #[test]
     fn a_name_is_one_part_of_a_path_and_can_be_shown() {

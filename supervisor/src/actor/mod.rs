@@ -19,5 +19,5 @@ pub(crate) mod watch;
 
 pub use event::{Ending, Event, Status};
 pub use here::{Actor, Books, Observation};
-pub use id::ActorId;
 pub(crate) use id::no_name;
+pub use id::{ActorId, Incarnation};

@@ -145,6 +145,7 @@ impl Watch {
             limits: config.limits,
             may_spawn,
             role,
+            incarnation: id.incarnation().number(),
         };
         let process = Custody::new(Rc::clone(&here), id.clone(), process);
         Watch {

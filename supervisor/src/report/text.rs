@@ -74,7 +74,11 @@ pub(super) fn cut(e: &ErrorTree) -> Option<String> {
 
 /// The actor; `None` if the error has not left the one it happened in.
 pub(super) fn who(origin: &Origin) -> Option<String> {
-    (*origin != Origin::default()).then(|| actor(&origin.path, origin.pid))
+    let path = match origin.incarnation {
+        0 | 1 => origin.path.clone(),
+        nth => format!("{}#{nth}", origin.path),
+    };
+    (*origin != Origin::default()).then(|| actor(&path, origin.pid))
 }
 
 /// An actor by its path and its process.
