@@ -26,6 +26,7 @@ mod portal;
 mod program;
 mod report;
 mod start;
+mod supervise;
 mod teardown;
 pub mod test_main;
 mod wire;
@@ -46,6 +47,7 @@ pub use portal::{Portal, PortalStatistics};
 pub use program::Program;
 pub use report::{Fallen, Report};
 pub use start::{Backend, Start};
+pub use supervise::{Restart, Stop, Strategy, Supervision};
 pub use wire::{Cause, Why};
 
 /// The code of the README compiles and runs.

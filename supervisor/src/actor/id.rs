@@ -20,6 +20,11 @@ impl Incarnation {
     pub(crate) const fn of(number: u32) -> Self {
         Incarnation(number)
     }
+
+    /// The one after it.
+    pub(crate) const fn next(self) -> Self {
+        Incarnation(self.0.saturating_add(1))
+    }
 }
 
 impl fmt::Display for Incarnation {
@@ -114,7 +119,7 @@ mod tests {
     fn the_incarnation_shows_from_the_second_on() {
         let first = ActorId::new("w", "root/w", 7);
         assert_eq!(first.to_string(), "root/w (pid 7)");
-        let next = first.incarnated(Incarnation::of(2));
+        let next = first.incarnated(Incarnation::FIRST.next());
         assert_eq!((next.to_string().as_str(), next.incarnation().number()), ("root/w#2 (pid 7)", 2));
     }
 
