@@ -84,6 +84,11 @@ impl Error {
         Error::of(ErrorKind::Cancelled { cause }, text)
     }
 
+    /// One more that has led to it.
+    pub(crate) fn because(&mut self, tree: ErrorTree) {
+        self.0.tree.members.push(tree);
+    }
+
     /// What happened.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {

@@ -15,12 +15,13 @@ use crate::actor::boot::{self, Cradle};
 use crate::actor::here::{Actor, Here};
 use crate::actor::siblings::Siblings;
 use crate::actor::watch::{Newborn, Watch};
-use crate::actor::{ActorId, Ending, Event, no_name};
+use crate::actor::{ActorId, Ending, Event, Incarnation, no_name};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
+use crate::handle::Up;
 use crate::line::Line;
-use crate::nursery::Up;
 use crate::start::{Backend, Start};
+use crate::supervise::Stop;
 use crate::wire;
 use pleach_executor::ScopeHandle;
 use pleach_ipc::proto::{Backend as Made, Limits, Message, Role, WireStatus, encoder, last_words};
@@ -44,6 +45,9 @@ pub(crate) struct Order {
     pub(crate) up: Rc<Up>,
     /// The scope of this actor alone.
     pub(crate) own: ScopeHandle,
+    pub(crate) incarnation: Incarnation,
+    /// How it is stopped, if not as the config has it.
+    pub(crate) stop: Option<Stop>,
 }
 
 /// The call that a one-shot actor is there for.
@@ -59,7 +63,11 @@ impl First {
         args: &A,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        let args = codec::encode(args).map_err(Error::new)?;
+        Self::encoded(endpoint, codec::encode(args).map_err(Error::new)?, limits)
+    }
+
+    /// The same with an argument that is bytes already.
+    pub(crate) fn encoded(endpoint: &'static str, args: Vec<u8>, limits: &Limits) -> Result<Self, Error> {
         let call = Message::Call { dialog: 1, endpoint: endpoint.to_owned(), args };
         if let Err(e) = encoder::frame(&call, limits, &mut Vec::new()) {
             let text = format!("the argument of {endpoint} does not fit a message: {e}");
@@ -154,11 +162,12 @@ impl Order {
         first: Option<First>,
         lift: impl AsyncFnOnce(Lift) -> Result<(Forked, Made), SpawnError>,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let Order { here, siblings, config, role, start, up, own } = self;
+        let Order { here, siblings, config, role, start, up, own, incarnation, stop } = self;
         let path = here.id.child_path(&start.name);
         if let Err((kind, text)) = allowed(&here, role, &start, &path, &config, first.as_ref()) {
             let text = format!("{} cannot start {}: {text}", here.id.path(), shown(&start.name));
-            return Err(not_made(&here, &ActorId::new(&start.name, &path, 0), kind, text));
+            let actor = ActorId::new(&start.name, &path, 0).incarnated(incarnation);
+            return Err(not_made(&here, &actor, kind, text));
         }
         let may_spawn = start.may_spawn.unwrap_or(role != Role::Once);
         let mut plan = Plan::new(&start.name).last_words(last_words);
@@ -193,16 +202,17 @@ impl Order {
         };
         let (made, backend) = match lift(wanted).await {
             Ok(made) => made,
-            Err(e) => return Err(not_started(e, &here, &siblings, &start.name, &path)),
+            Err(e) => {
+                let actor = ActorId::new(&start.name, &path, 0).incarnated(incarnation);
+                return Err(not_started(e, &here, &siblings, &actor));
+            }
         };
         let id = ActorId::new(&start.name, &path, made.process.pid().as_raw().unsigned_abs());
+        let id = id.incarnated(incarnation);
         up.pid.set(id.pid());
         let line = Line::new(Channel::from_std(made.link)?, config.limits, config.cancel_limit());
         *up.line.borrow_mut() = Some((Rc::clone(&line), id.clone()));
-        let ready = move || {
-            up.ready.set();
-            up.decided.set();
-        };
+        let ready = move || up.is_ready();
         let newborn = Newborn {
             id,
             config,
@@ -217,6 +227,7 @@ impl Order {
             first: first.map(|first| first.call),
             ready: Box::new(ready),
             own,
+            stop,
         };
         Watch::new(here, siblings, newborn).run().await
     }
@@ -282,10 +293,9 @@ pub(crate) fn shown(name: &str) -> String {
 }
 
 /// No process was made. Also this is told to the observers, so that nobody waits to hear of the actor.
-fn not_started(e: SpawnError, here: &Here, siblings: &Siblings, name: &str, path: &str) -> Error {
-    let actor = ActorId::new(name, path, 0);
+fn not_started(e: SpawnError, here: &Here, siblings: &Siblings, actor: &ActorId) -> Error {
     if let SpawnError::Cancelled(c) = e {
-        tell_end(here, &actor, wire::ending_of(siblings.cause(here, c.reason())));
+        tell_end(here, actor, wire::ending_of(siblings.cause(here, c.reason())));
         return c.into();
     }
     let kind = match &e {
@@ -295,7 +305,7 @@ fn not_started(e: SpawnError, here: &Here, siblings: &Siblings, name: &str, path
         }
         other => ErrorKind::Spawn { step: other.to_string(), errno: None },
     };
-    not_made(here, &actor, kind, format!("{} cannot start {name}: {e}", here.id.path()))
+    not_made(here, actor, kind, format!("{} cannot start {}: {e}", here.id.path(), actor.name()))
 }
 
 fn not_made(here: &Here, actor: &ActorId, kind: ErrorKind, text: String) -> Error {

@@ -18,6 +18,7 @@ mod config;
 mod endpoint;
 mod error;
 mod forks;
+mod handle;
 pub mod inventory;
 mod launch;
 mod line;
@@ -35,7 +36,8 @@ pub use actor::{Actor, ActorId, Books, Ending, Event, Incarnation, Observation, 
 pub use config::Config;
 pub use endpoint::{Context, Endpoint};
 pub use error::{Error, ErrorKind, ErrorTree};
-pub use nursery::{ActorHandle, ActorNursery, actors, actors_with};
+pub use handle::ActorHandle;
+pub use nursery::{ActorNursery, actors, actors_with, supervised, supervised_with};
 pub use pleach_executor::{
     CancelScope, Cancelled, Failure, Failures, In, Instant, Nursery, Reason, Started, TaskHandle, TaskLocal,
     check, checked, checkpoint, fail_after, fail_at, fd, gather, graceful, guest, host, move_on_after,
@@ -47,7 +49,7 @@ pub use portal::{Portal, PortalStatistics};
 pub use program::Program;
 pub use report::{Fallen, Report};
 pub use start::{Backend, Start};
-pub use supervise::{Restart, Stop, Strategy, Supervision};
+pub use supervise::{Child, ChildState, ChildStatus, Follower, Restart, Stop, Strategy, Supervision};
 pub use wire::{Cause, Why};
 
 /// The code of the README compiles and runs.

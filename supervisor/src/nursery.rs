@@ -12,39 +12,33 @@
 //!   comes out as itself, several as a group.
 //! * An error goes to the nursery, once. The handle of an actor that failed says `Cancelled(SiblingFailed)`.
 
-use crate::actor::here::{Here, here};
-use crate::actor::siblings::Siblings;
-use crate::actor::{Actor, ActorId};
+use crate::actor::here::here;
+use crate::actor::{Actor, Incarnation};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::handle::{ActorHandle, End, Unclaimed, Up};
 use crate::launch::{First, Forkable, Lift, Order};
-use crate::line::Line;
 use crate::portal::Portal;
 use crate::start::Start;
+use crate::supervise::{Keeper, Means, Strategy, Supervision};
 use crate::wire;
-use pleach_executor::sync::Event as Flag;
-use pleach_executor::{
-    CancelScope, Cancelled, NurseryHandle, ScopeHandle, TaskHandle, low_level, nursery, stats,
-};
+use pleach_executor::{CancelScope, nursery};
 use pleach_ipc::codec;
-use pleach_ipc::proto::{Backend as Made, Payload, Role, WireCause};
+use pleach_ipc::proto::{Backend as Made, Payload, Role};
 use pleach_spawn::{Forked, Grants, SpawnError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::cell::{Cell, RefCell};
+use std::cell::OnceCell;
 use std::fmt;
-use std::future::{Future, IntoFuture, poll_fn};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
 
 /// An open nursery of actors: what the body of [`actors`] gets.
 pub struct ActorNursery {
-    tasks: NurseryHandle<Error>,
-    here: Rc<Here>,
-    siblings: Rc<Siblings>,
-    config: Config,
+    means: Means,
+    supervision: Supervision,
+    /// There once a child is to be supervised.
+    keeper: OnceCell<Rc<Keeper>>,
 }
 
 /// Opens a nursery of actors: runs `body`, and ends when the body has ended and every actor is reaped.
@@ -56,7 +50,7 @@ pub struct ActorNursery {
 ///
 /// # Errors
 ///
-/// The failures of body and actors: one as itself, several as [`ErrorKind::Group`].
+/// The failures of body and actors: one as itself, several as [`ErrorKind::Group`](crate::ErrorKind::Group).
 ///
 /// # Panics
 ///
@@ -93,9 +87,73 @@ pub async fn actors_with<T>(
     config: Config,
     body: impl AsyncFnOnce(&ActorNursery) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    open(config, Supervision::new(Strategy::OneCancelsAll), body).await
+}
+
+/// Opens a nursery of actors whose children are started again when they end: those that are added by
+/// [`ActorNursery::child`]. All others are as in [`actors`]: the first of them that fails cancels all.
+///
+/// # Cancellation
+///
+/// As [`actors`].
+///
+/// # Errors
+///
+/// As [`actors`]; of the children that are supervised only `TooManyRestarts`, with their last errors as its members, and
+/// what fails while the nursery is being cancelled.
+///
+/// # Panics
+///
+/// As [`actors`].
+///
+/// ```no_run
+/// use pleach::{Child, Error, Restart, Strategy, Supervision, run, supervised};
+/// let how = Supervision::new(Strategy::OneForOne);
+/// let r: Result<(), Error> = run(supervised(how, async |an| {
+///     let code = async |_actor, ()| Ok(());
+///     let _worker = an.child(Child::fork("worker", || Ok(()), code).restart(Restart::Transient))?;
+///     Ok(())
+/// }));
+/// r.unwrap();
+/// ```
+pub async fn supervised<T>(
+    supervision: Supervision,
+    body: impl AsyncFnOnce(&ActorNursery) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let config = here().config;
+    open(config, supervision, body).await
+}
+
+/// [`supervised`] with other limits.
+///
+/// # Cancellation
+///
+/// As [`actors`].
+///
+/// # Errors
+///
+/// As [`supervised`].
+///
+/// # Panics
+///
+/// As [`actors`].
+pub async fn supervised_with<T>(
+    config: Config,
+    supervision: Supervision,
+    body: impl AsyncFnOnce(&ActorNursery) -> Result<T, Error>,
+) -> Result<T, Error> {
+    open(config, supervision, body).await
+}
+
+async fn open<T>(
+    config: Config,
+    supervision: Supervision,
+    body: impl AsyncFnOnce(&ActorNursery) -> Result<T, Error>,
+) -> Result<T, Error> {
     let here = here();
     nursery(async |n| {
-        let an = ActorNursery { tasks: n.handle(), here, siblings: Rc::default(), config };
+        let means = Means { tasks: n.handle(), here, siblings: Rc::default(), config };
+        let an = ActorNursery { means, supervision, keeper: OnceCell::new() };
         body(&an).await
     })
     .await
@@ -168,7 +226,7 @@ impl ActorNursery {
         R: DeserializeOwned + 'static,
     {
         let start = start.into();
-        let first = First::new(endpoint.name(), &args, &start.config.unwrap_or(self.config).limits);
+        let first = First::new(endpoint.name(), &args, &start.config.unwrap_or(self.means.config).limits);
         self.launch(start, Role::Once, Some(first), Lift::endpoints)
     }
 
@@ -203,18 +261,20 @@ impl ActorNursery {
         let own = CancelScope::new();
         let scope = own.handle();
         let order = Order {
-            here: Rc::clone(&self.here),
-            siblings: Rc::clone(&self.siblings),
-            config: start.config.unwrap_or(self.config),
+            here: Rc::clone(&self.means.here),
+            siblings: Rc::clone(&self.means.siblings),
+            config: start.config.unwrap_or(self.means.config),
             role,
             start,
             up: Rc::clone(&up),
             own: scope.clone(),
+            incarnation: Incarnation::FIRST,
+            stop: None,
         };
-        let told = DecidedOnDrop(Rc::clone(&up));
-        let here = Rc::clone(&self.here);
+        let told = up.told_on_drop();
+        let here = Rc::clone(&self.means.here);
         let endpoint = first.as_ref().and_then(|first| Some(first.as_ref().ok()?.endpoint())).unwrap_or("");
-        let task = self.tasks.task(async move {
+        let task = self.means.tasks.task(async move {
             let _told = told;
             let mut why = None;
             let ended = own.run(async |own| {
@@ -231,208 +291,31 @@ impl ActorNursery {
             }
         });
         // A nursery that has ended takes no more: only code that outlives it sees that, and the handle says so.
-        let task = RefCell::new(task.ok());
-        ActorHandle { task, up, scope, epoch: low_level::epoch(), maker: std::process::id() }
+        ActorHandle::of(task.ok(), up, scope)
     }
 
-    /// Cancels the actors, not the body.
+    /// Cancels the actors, not the body. Nothing is started in it any more.
     pub fn cancel(&self) {
-        self.tasks.cancel();
+        self.means.tasks.cancel();
+    }
+
+    /// Who supervises its children.
+    pub(crate) fn keeper(&self) -> &Rc<Keeper> {
+        self.keeper.get_or_init(|| Keeper::new(self.means.clone(), self.supervision))
     }
 
     /// The actor this nursery belongs to.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        Actor(Rc::clone(&self.here))
+        Actor(Rc::clone(&self.means.here))
     }
 }
 
 impl fmt::Debug for ActorNursery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActorNursery").field("actor", &self.here.id).field("tasks", &self.tasks).finish()
-    }
-}
-
-/// How far an actor has come, for those who wait for it.
-#[derive(Default)]
-pub(crate) struct Up {
-    pub(crate) pid: Cell<u32>,
-    /// Its line, once there is a process, and who that is.
-    pub(crate) line: RefCell<Option<(Rc<Line>, ActorId)>>,
-    pub(crate) ready: Flag,
-    /// Ready, or ended without having been.
-    pub(crate) decided: Flag,
-}
-
-/// However the actor's task goes, whoever waits for its readiness hears of it.
-struct DecidedOnDrop(Rc<Up>);
-
-impl Drop for DecidedOnDrop {
-    fn drop(&mut self) {
-        self.0.decided.set();
-        let line = self.0.line.borrow().as_ref().map(|(line, _)| Rc::clone(line));
-        if let Some(line) = line {
-            line.ended.set();
-        }
-    }
-}
-
-/// An actor that nobody has a handle to yet, and nobody would ever cancel: dropped, it does so.
-struct Unclaimed(Option<ActorHandle<()>>);
-
-impl Unclaimed {
-    /// Waits until it is up.
-    async fn claim(mut self) -> Result<(ActorHandle<()>, Rc<Line>, ActorId), Error> {
-        let handle = self.0.as_ref().expect("claimed once, here");
-        handle.ready().await?;
-        let Some((line, id)) = handle.up.line.borrow().clone() else {
-            unreachable!("an actor that is up has a line")
-        };
-        let handle = self.0.take().expect("looked at just now");
-        Ok((handle, line, id))
-    }
-}
-
-impl Drop for Unclaimed {
-    fn drop(&mut self) {
-        // Outside of the run, which is over then, there is no scope any more.
-        if let Some(handle) = &self.0
-            && stats().scopes > 0
-        {
-            handle.cancel();
-        }
-    }
-}
-
-/// How an actor has ended that did not fail.
-enum End<T> {
-    Value(T),
-    /// By its handle.
-    Cancelled(WireCause),
-}
-
-/// A running actor, as its parent holds it. Dropping it leaves the actor running.
-#[must_use = "the value of an actor nobody waits for goes nowhere; its errors still go to the nursery"]
-pub struct ActorHandle<T> {
-    /// `None` if the nursery had ended.
-    task: RefCell<Option<TaskHandle<End<T>>>>,
-    up: Rc<Up>,
-    scope: ScopeHandle,
-    epoch: u64,
-    /// The process that made it.
-    maker: u32,
-}
-
-impl<T> ActorHandle<T> {
-    pub(crate) fn fresh(&self) -> Result<(), Error> {
-        if self.epoch == low_level::epoch() {
-            return Ok(());
-        }
-        Err(Error::of(
-            ErrorKind::StaleHandle,
-            format!(
-                "this handle belongs to process {}, an ancestor of process {}: a forked child cannot use it",
-                self.maker,
-                std::process::id()
-            ),
-        ))
-    }
-
-    /// The value, or why there is none.
-    async fn ended(&self) -> Result<T, Error> {
-        let value = poll_fn(|cx| match &mut *self.task.borrow_mut() {
-            Some(task) => Pin::new(task).poll(cx).map(|r| r.map_err(Error::from)),
-            None => {
-                let text = "the nursery of this actor had ended: it was not started";
-                Poll::Ready(Err(Error::of(ErrorKind::NotStarted, text)))
-            }
-        })
-        .await?;
-        match value {
-            End::Value(value) => Ok(value),
-            End::Cancelled(cause) => Err(Error::cancelled(cause, "the actor was cancelled by its handle")),
-        }
-    }
-
-    /// The signal of the nursery's failure, if the actor has ended because of one; nothing if it ended otherwise.
-    pub(crate) async fn failed(&self) -> Result<(), Cancelled> {
-        poll_fn(|cx| {
-            let mut slot = self.task.borrow_mut();
-            let ended = match &mut *slot {
-                Some(task) => Pin::new(task).poll(cx).map_ok(drop),
-                None => Poll::Ready(Ok(())),
-            };
-            if let Poll::Ready(Ok(())) = ended {
-                // A value can be taken once, and this is asked again and again.
-                *slot = None;
-            }
-            ended
-        })
-        .await
-    }
-
-    /// Waits until the actor is up; gives its process id.
-    ///
-    /// # Cancellation
-    ///
-    /// A checkpoint always; Strict.
-    ///
-    /// # Errors
-    ///
-    /// A cancellation if it ended before it was ready (its error goes to the nursery), or if the scope around the call
-    /// is cancelled. `StaleHandle` in a forked child.
-    pub async fn ready(&self) -> Result<u32, Error> {
-        self.fresh()?;
-        self.up.decided.wait().await?;
-        if !self.up.ready.is_set() {
-            self.ended().await?;
-            return Err(Error::of(ErrorKind::Protocol, "it ended with a value before it was ready"));
-        }
-        Ok(self.up.pid.get())
-    }
-
-    /// Waits for the actor's end and takes its value.
-    ///
-    /// # Cancellation
-    ///
-    /// A checkpoint always; Strict.
-    ///
-    /// # Errors
-    ///
-    /// A cancellation if it failed (its error goes to the nursery), or if the scope around the call is cancelled.
-    /// `Cancelled` with its cause if [`cancel`](ActorHandle::cancel) ended it; that is no signal of a cancellation under way
-    /// ([`Error::reason`] has none). `NotStarted` if its nursery had ended before it was asked for. `StaleHandle` in a forked
-    /// child.
-    pub async fn result(self) -> Result<T, Error> {
-        self.fresh()?;
-        self.ended().await
-    }
-
-    /// Cancels this actor alone, and all below it. Its end is then no failure.
-    ///
-    /// # Panics
-    ///
-    /// In another run than its own.
-    #[track_caller]
-    pub fn cancel(&self) {
-        if self.fresh().is_ok() {
-            self.scope.cancel();
-        }
-    }
-}
-
-/// Awaiting the handle is [`result`](ActorHandle::result).
-impl<T: 'static> IntoFuture for ActorHandle<T> {
-    type Output = Result<T, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.result())
-    }
-}
-
-impl<T> fmt::Debug for ActorHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActorHandle").field("pid", &self.up.pid.get()).finish()
+        f.debug_struct("ActorNursery")
+            .field("actor", &self.means.here.id)
+            .field("tasks", &self.means.tasks)
+            .finish_non_exhaustive()
     }
 }

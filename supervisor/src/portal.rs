@@ -14,8 +14,8 @@
 use crate::actor::{Actor, ActorId};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
+use crate::handle::ActorHandle;
 use crate::line::{Answer, Line};
-use crate::nursery::ActorHandle;
 use crate::wire;
 use pleach_executor::{Cancelled, check, low_level, move_on_after, shielded};
 use pleach_ipc::proto::{EncodeError, Message, Payload, Why, WireCause};

@@ -7,6 +7,7 @@
 
 use crate::config::Config;
 use pleach_spawn::{Fault, Step};
+use std::io;
 use std::os::fd::OwnedFd;
 
 /// How the process of an actor comes to be.
@@ -61,6 +62,21 @@ impl Start {
             fault: None,
             death_signal: true,
         }
+    }
+
+    /// The same once more: what it gives is duplicated.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        let Start { name, backend, config, may_spawn, given, fault, death_signal } = self;
+        let given = given.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
+        Ok(Start {
+            name: name.clone(),
+            backend: *backend,
+            config: *config,
+            may_spawn: *may_spawn,
+            given,
+            fault: *fault,
+            death_signal: *death_signal,
+        })
     }
 
     /// Its name among its siblings.

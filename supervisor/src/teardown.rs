@@ -70,6 +70,11 @@ impl Ladder {
         self.rung = self.rung.max(Rung::Asked);
     }
 
+    /// It is asked for nothing, and told nothing: SIGKILL is next.
+    pub(crate) fn terminated(&mut self) {
+        self.rung = self.rung.max(Rung::Terminated);
+    }
+
     /// The link is gone, and the process is not: no message can be sent or answered. SIGTERM is due soon; not at once,
     /// because it may be about to leave.
     pub(crate) fn link_lost(&mut self, now: Instant) {

@@ -13,6 +13,7 @@ use super::here::Here;
 use super::id::ActorId;
 use crate::config::Config;
 use crate::error::Error;
+use crate::supervise::Stop;
 use crate::teardown::hand_down;
 use crate::wire;
 use pleach_executor::{Instant, Reason};
@@ -75,9 +76,18 @@ impl Siblings {
     }
 
     /// Somebody has dealt with its failure: it is not why anybody else ends.
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever restarts a child will"))]
     pub(crate) fn forgive(&self, who: &ActorId) {
         self.failures.borrow_mut().retain(|(failed, _)| failed != who);
+    }
+}
+
+/// By when a child that is stopped in a way of its own is to be gone: what this actor itself has left is the limit.
+pub(super) fn deadline_by(stop: Stop, here: &Here, now: Instant) -> Instant {
+    let left = here.deadline.get().map_or(Instant::MAX, |ours| hand_down(now, ours));
+    match stop {
+        Stop::Kill => now,
+        Stop::Within(time) => left.min(now + time),
+        Stop::Forever => left,
     }
 }
 

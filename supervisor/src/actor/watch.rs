@@ -29,6 +29,7 @@ use super::verdict::{Final, Seen, Stopped, Told, Verdict, decide};
 use crate::config::Config;
 use crate::error::Error;
 use crate::line::{Answer, Fate, Line};
+use crate::supervise::Stop;
 use crate::teardown::{Action, DYING, Ladder};
 use crate::wire;
 use pleach_executor::{CancelScope, Cancelled, Instant, ScopeHandle, check, now, sleep_until};
@@ -93,6 +94,8 @@ pub(crate) struct Newborn {
     pub(crate) ready: Box<dyn Fn()>,
     /// The scope of this actor alone: cancelled by its handle.
     pub(crate) own: ScopeHandle,
+    /// How it is stopped, if not as the config has it.
+    pub(crate) stop: Option<Stop>,
 }
 
 pub(crate) struct Watch {
@@ -117,6 +120,7 @@ pub(crate) struct Watch {
     /// Which signal of the ladder has reached it.
     told: Told,
     own: ScopeHandle,
+    stop_by: Option<Stop>,
     /// By when it has to be up.
     ready_by: Instant,
     /// In the deadline of all children, if all are stopped.
@@ -129,8 +133,21 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(here: Rc<Here>, siblings: Rc<Siblings>, newborn: Newborn) -> Self {
-        let Newborn { id, config, backend, build, role, may_spawn, process, stops, line, first, ready, own } =
-            newborn;
+        let Newborn {
+            id,
+            config,
+            backend,
+            build,
+            role,
+            may_spawn,
+            process,
+            stops,
+            line,
+            first,
+            ready,
+            own,
+            stop,
+        } = newborn;
         let (ready_by, said_hello_by) = (now() + config.boot, now() + config.handshake);
         let expected = Expected { backend, pid: Some(id.pid()), build };
         let spec = Spec {
@@ -168,6 +185,7 @@ impl Watch {
             hurried: false,
             told: Told::Nothing,
             own,
+            stop_by: stop,
             share: None,
             deadline: None,
             due: Some(ready_by.min(said_hello_by)),

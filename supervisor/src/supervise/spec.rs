@@ -22,7 +22,8 @@ pub enum Strategy {
     RestForOne,
 }
 
-/// When a child is started again that was not stopped on purpose.
+/// When a child is started again that its supervisor was not asked to stop. One that somebody has cancelled by its portal has
+/// ended well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Restart {

@@ -9,8 +9,9 @@
 //! * A process that is on its way out is not signalled: there is nobody to hear it, and it would be blamed for.
 
 use super::{Link, Watch};
-use crate::actor::siblings::lone_deadline;
+use crate::actor::siblings::{deadline_by, lone_deadline};
 use crate::actor::verdict::{Stopped, Told};
+use crate::supervise::Stop;
 use crate::teardown::{Action, Ladder};
 use crate::wire;
 use pleach_executor::{Cancelled, now};
@@ -38,8 +39,14 @@ impl Watch {
             self.share = of_nursery.then(|| self.siblings.deadline(&self.here, now, &self.config));
             let shared = self.share.as_ref().map(|share| share.at);
             let deadline = shared.unwrap_or_else(|| lone_deadline(&self.here, now, &self.config));
+            let own_way = self.stop_by.filter(|_| matches!(self.stopped, Stopped::Cancelled(_)));
+            let deadline = own_way.map_or(deadline, |stop| deadline_by(stop, &self.here, now));
             self.deadline = Some(deadline);
-            self.ladder = Some(Ladder::new(now, deadline, &self.config));
+            let mut ladder = Ladder::new(now, deadline, &self.config);
+            if own_way == Some(Stop::Kill) {
+                ladder.terminated();
+            }
+            self.ladder = Some(ladder);
             if self.link != Link::Open {
                 self.lose_link();
             }
