@@ -3,9 +3,9 @@
 
 use pleach::sync::Event as Flag;
 use pleach::{
-    Actor, Backend, BootPhase, CancelScope, Config, Context, Endpoint, Error, ErrorKind, Event, Failure,
-    Fault, Payload, Portal, Program, Start, Status, Step, actors, actors_with, checkpoint, move_on_after,
-    nursery, run, shielded, sleep, sleep_forever, stats,
+    Actor, Backend, BootPhase, CancelScope, Config, Context, Ending, Endpoint, Error, ErrorKind, Event,
+    Failure, Fault, Payload, Portal, Program, Start, Status, Step, actors, actors_with, checkpoint,
+    move_on_after, nursery, run, shielded, sleep, sleep_forever, stats,
 };
 use pleach_spawn::{Pid, Signal, exit_now, signal_descendant};
 use std::cell::{Cell, RefCell};
@@ -44,6 +44,8 @@ pleach::test_main!(
     an_actor_is_gone_when_it_dies_at_any_step,
     a_large_argument_and_a_large_value_cross,
     a_nursery_that_is_dropped_ends_its_calls,
+    an_actor_is_killed_without_being_asked_also_after_it_was,
+    who_watches_an_actor_hears_how_it_ended_and_lives_on,
     a_spawn_that_is_cancelled_or_dropped_leaves_no_actor,
     the_limits_of_a_spawn_are_its_own,
     a_limit_out_of_range_starts_nothing,
@@ -732,6 +734,69 @@ fn a_nursery_that_is_dropped_ends_its_calls() {
         let e = portal.call(DOUBLE, 1).await.expect_err("it was killed");
         assert!(e.is_cancelled() || *e.kind() == ErrorKind::Gone, "{e}");
         Ok(())
+    });
+}
+
+fn an_actor_is_killed_without_being_asked_also_after_it_was() {
+    on_each(async |backend| {
+        for cancelled_first in [false, true] {
+            let config = Config::default().cancel(Duration::from_secs(600));
+            let before = Actor::current().books();
+            actors_with(config, async |an| {
+                let notes = Notes::listen();
+                let deaf = an.call_with(worker(backend), DEAF, ());
+                notes.until("deaf").await?;
+                if cancelled_first {
+                    deaf.cancel();
+                    checkpoint().await?;
+                }
+                deaf.kill();
+                let e = deaf.await.expect_err("it had no value");
+                assert!(matches!(e.kind(), ErrorKind::Cancelled { .. }), "{e}");
+                Ok(())
+            })
+            .await?;
+            let books = Actor::current().books();
+            assert_eq!((books.terminated - before.terminated, books.killed - before.killed), (0, 1));
+        }
+        // Before there is a process, and while it comes up.
+        for micros in [0, 300, 3000] {
+            actors(async |an| {
+                let worker = an.call_with(worker(backend), WAIT, String::new());
+                sleep(Duration::from_micros(micros)).await?;
+                worker.kill();
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    });
+}
+
+fn who_watches_an_actor_hears_how_it_ended_and_lives_on() {
+    on_each(async |backend| {
+        let kept: RefCell<Option<Portal>> = RefCell::default();
+        let r = actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            *kept.borrow_mut() = Some(portal.clone());
+            signal_descendant(Pid::from_raw(i32::try_from(portal.id().pid()).expect("a pid")), Signal::KILL)?;
+            sleep_forever().await?;
+            Ok(())
+        })
+        .await;
+        assert!(matches!(r.expect_err("it was killed").kind(), ErrorKind::Died { .. }));
+        let portal = kept.take().expect("it was up");
+        let death = portal.watch().await?;
+        assert_eq!((death.ending, death.status), (Ending::Died, Status::Signaled { signal: 9, core: false }));
+        actors(async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            portal.cancel();
+            let death = portal.watch().await?;
+            assert!(matches!(death.ending, Ending::Cancelled(_)), "{death:?}");
+            assert_eq!(death.status, Status::Exited(0));
+            Ok(())
+        })
+        .await
     });
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Up {
     pub(crate) ready: Flag,
     /// Ready, or ended without having been.
     pub(crate) decided: Flag,
+    /// It is not to be asked, but killed.
+    pub(crate) kill: Flag,
     /// Whom else to tell that it is up.
     hears: Option<Box<dyn Fn()>>,
 }
@@ -204,6 +206,20 @@ impl<T> ActorHandle<T> {
     pub async fn result(self) -> Result<T, Error> {
         self.fresh()?;
         self.ended().await
+    }
+
+    /// Kills this actor, by SIGKILL and at once, also if it was cancelled before and has time left. Its end is then no
+    /// failure. What is below it is not asked either: it ends as orphans do.
+    ///
+    /// # Panics
+    ///
+    /// In another run than its own.
+    #[track_caller]
+    pub fn kill(&self) {
+        if self.fresh().is_ok() {
+            self.up.kill.set();
+            self.scope.cancel();
+        }
     }
 
     /// Cancels this actor alone, and all below it. Its end is then no failure.

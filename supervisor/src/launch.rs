@@ -212,7 +212,6 @@ impl Order {
         up.pid.set(id.pid());
         let line = Line::new(Channel::from_std(made.link)?, config.limits, config.cancel_limit());
         *up.line.borrow_mut() = Some((Rc::clone(&line), id.clone()));
-        let ready = move || up.is_ready();
         let newborn = Newborn {
             id,
             config,
@@ -225,7 +224,7 @@ impl Order {
             stops,
             line,
             first: first.map(|first| first.call),
-            ready: Box::new(ready),
+            up,
             own,
             stop,
         };

@@ -37,6 +37,7 @@ pub use config::Config;
 pub use endpoint::{Context, Endpoint};
 pub use error::{Error, ErrorKind, ErrorTree};
 pub use handle::ActorHandle;
+pub use line::Death;
 pub use nursery::{ActorNursery, actors, actors_with, supervised, supervised_with};
 pub use pleach_executor::{
     CancelScope, Cancelled, Failure, Failures, In, Instant, Nursery, Reason, Started, TaskHandle, TaskLocal,

@@ -15,9 +15,11 @@
 //! * What has to be said is said, however late: a child that reads hears of every call that is not wanted any more.
 //! * No waker is woken while the table is borrowed.
 
+use crate::actor::{Ending, Status};
 use crate::error::Error;
+use crate::wire;
 use pleach_executor::sync::Event as Flag;
-use pleach_ipc::proto::{EncodeError, Limits, Message};
+use pleach_ipc::proto::{EncodeError, Limits, Message, Why, WireCause};
 use pleach_ipc::{Channel, ChannelError};
 use std::cell::{Cell, RefCell};
 use std::collections::btree_map::Entry;
@@ -25,6 +27,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
+
+/// How an actor has ended, as its parent saw it. What it failed with is its nursery's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Death {
+    /// How the actor ended.
+    pub ending: Ending,
+    /// How its process did; unknown if it could not be waited for.
+    pub status: Status,
+}
 
 /// How a dialog has ended.
 #[derive(Debug)]
@@ -70,6 +82,8 @@ pub(crate) struct Line {
     late: Cell<u64>,
     /// The actor is over: no answer comes any more.
     pub(crate) ended: Flag,
+    /// How, if anybody has seen it.
+    death: RefCell<Option<Death>>,
 }
 
 impl Line {
@@ -83,6 +97,22 @@ impl Line {
             unsaid: RefCell::default(),
             late: Cell::new(0),
             ended: Flag::new(),
+            death: RefCell::default(),
+        })
+    }
+
+    /// Its process is reaped. Who waits hears of it when the actor's task has ended as well.
+    pub(crate) fn died(&self, ending: Ending, status: Status) {
+        *self.death.borrow_mut() = Some(Death { ending, status });
+    }
+
+    /// How it has ended. One whose watch was dropped is killed without anybody to see how that ends.
+    pub(crate) fn death(&self) -> Death {
+        let seen = self.death.borrow().clone();
+        seen.unwrap_or_else(|| {
+            let why = Why::Other("its nursery was dropped".to_owned());
+            let ending = wire::ending_of(WireCause { by: String::new(), why });
+            Death { ending, status: Status::Unknown }
         })
     }
 

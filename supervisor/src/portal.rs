@@ -15,7 +15,7 @@ use crate::actor::{Actor, ActorId};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::handle::ActorHandle;
-use crate::line::{Answer, Line};
+use crate::line::{Answer, Death, Line};
 use crate::wire;
 use pleach_executor::{Cancelled, check, low_level, move_on_after, shielded};
 use pleach_ipc::proto::{EncodeError, Message, Payload, Why, WireCause};
@@ -140,6 +140,33 @@ impl Portal {
     #[track_caller]
     pub fn cancel(&self) {
         self.handle.cancel();
+    }
+
+    /// Kills the actor, by SIGKILL and at once, also if it was cancelled before and has time left. Its end is then no failure;
+    /// what is below it ends as orphans do, and its calls with `Gone`.
+    ///
+    /// # Panics
+    ///
+    /// In another run than its own.
+    #[track_caller]
+    pub fn kill(&self) {
+        self.handle.kill();
+    }
+
+    /// Waits until the actor has ended, and says how. Whoever does this does not share its fate: what its failure does to
+    /// others is decided by its nursery.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint always; Strict.
+    ///
+    /// # Errors
+    ///
+    /// A cancellation if the scope around the call is cancelled: in the actor's own nursery that is what its failure does.
+    /// `StaleHandle` in a forked child.
+    pub async fn watch(&self) -> Result<Death, Error> {
+        self.ended().await?;
+        Ok(self.line.death())
     }
 
     /// Waits until the actor has ended.

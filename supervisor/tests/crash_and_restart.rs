@@ -44,7 +44,7 @@ fn one_crash_too_many_is_an_error_that_names_the_last_ones() {
         let ended = Run::start(command("crash_and_restart", "--crashes 3 --most 2")).finish();
         assert_eq!(ended.status.code(), Some(1), "{ended:?}");
         let report = &ended.stderr;
-        assert!(report.contains("more than 2 restarts in 60s: it has given up"), "{report}");
+        assert!(report.contains("one restart more than the 2 allowed in 60s: it has given up"), "{report}");
         for incarnation in ["root/reader (pid", "root/reader#2 (pid", "root/reader#3 (pid"] {
             assert!(report.contains(incarnation), "{incarnation}: {report}");
         }

@@ -28,14 +28,16 @@ use super::siblings::{Share, Siblings};
 use super::verdict::{Final, Seen, Stopped, Told, Verdict, decide};
 use crate::config::Config;
 use crate::error::Error;
+use crate::handle::Up;
 use crate::line::{Answer, Fate, Line};
 use crate::supervise::Stop;
 use crate::teardown::{Action, DYING, Ladder};
 use crate::wire;
+use haste::Haste;
 use pleach_executor::{CancelScope, Cancelled, Instant, ScopeHandle, check, now, sleep_until};
 use pleach_ipc::proto::{
     Backend, BootPhase, Expected, LastWords, Ledger, Message, ParentBoot, ParentStep, ProtocolError, Role,
-    Spec,
+    Spec, WireStatus,
 };
 use pleach_ipc::{ChannelError, DrainEnd, Reader};
 use pleach_spawn::{Process, Signal, Stops};
@@ -90,8 +92,8 @@ pub(crate) struct Newborn {
     pub(crate) line: Rc<Line>,
     /// To be sent as soon as it is up.
     pub(crate) first: Option<Message>,
-    /// Called when it is up.
-    pub(crate) ready: Box<dyn Fn()>,
+    /// What those who wait for it hear of it, and what they want.
+    pub(crate) up: Rc<Up>,
     /// The scope of this actor alone: cancelled by its handle.
     pub(crate) own: ScopeHandle,
     /// How it is stopped, if not as the config has it.
@@ -107,7 +109,7 @@ pub(crate) struct Watch {
     stops: Option<Rc<Stops>>,
     line: Rc<Line>,
     first: Option<Message>,
-    ready: Box<dyn Fn()>,
+    up: Rc<Up>,
     boot: ParentBoot,
     link: Link,
     exited: bool,
@@ -115,8 +117,8 @@ pub(crate) struct Watch {
     last_words: Option<LastWords>,
     stopped: Stopped,
     ladder: Option<Ladder>,
-    /// It has been told that it has less time than it was given.
-    hurried: bool,
+    /// How much more hurry than at first it has been told of.
+    haste: Haste,
     /// Which signal of the ladder has reached it.
     told: Told,
     own: ScopeHandle,
@@ -144,7 +146,7 @@ impl Watch {
             stops,
             line,
             first,
-            ready,
+            up,
             own,
             stop,
         } = newborn;
@@ -174,7 +176,7 @@ impl Watch {
             stops,
             line,
             first,
-            ready,
+            up,
             boot: ParentBoot::new(expected, spec),
             link: Link::Open,
             exited: false,
@@ -182,7 +184,7 @@ impl Watch {
             last_words: None,
             stopped: Stopped::No,
             ladder: None,
-            hurried: false,
+            haste: Haste::No,
             told: Told::Nothing,
             own,
             stop_by: stop,
@@ -360,7 +362,7 @@ impl Watch {
                     // Refused: as in `ask`. It fits, and nothing else waits to be written.
                     let _ = self.line.channel.try_send_now(&first);
                 }
-                (self.ready)();
+                self.up.is_ready();
             }
             Err(e) => self.protocol_error(e.to_string()),
         }
@@ -470,6 +472,7 @@ impl Watch {
             }
             Verdict::Cancelled(cause) => (wire::ending_of(cause), Ok(None)),
         };
+        self.line.died(ending.clone(), status.unwrap_or(WireStatus::Unknown));
         self.process.release(status, ending);
         match outcome {
             Ok(None) => {

@@ -251,7 +251,8 @@ impl Keeper {
     fn gave_up(&self) -> Error {
         let how = *self.plan.borrow().how();
         let kind = ErrorKind::TooManyRestarts { most: how.most, period_ns: wire::nanos(how.period) };
-        let text = format!("more than {} restarts in {:?}: it has given up", how.most, how.period);
+        let text =
+            format!("one restart more than the {} allowed in {:?}: it has given up", how.most, how.period);
         let mut e = Error::of(kind, text).at(&self.means.here.id);
         self.deaths.take().into_iter().for_each(|death| e.because(death));
         e

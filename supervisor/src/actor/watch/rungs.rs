@@ -8,6 +8,7 @@
 //! * What was first to stop it stays the reason; the deadline as well.
 //! * A process that is on its way out is not signalled: there is nobody to hear it, and it would be blamed for.
 
+use super::haste::Haste;
 use super::{Link, Watch};
 use crate::actor::siblings::{deadline_by, lone_deadline};
 use crate::actor::verdict::{Stopped, Told};
@@ -39,7 +40,8 @@ impl Watch {
             self.share = of_nursery.then(|| self.siblings.deadline(&self.here, now, &self.config));
             let shared = self.share.as_ref().map(|share| share.at);
             let deadline = shared.unwrap_or_else(|| lone_deadline(&self.here, now, &self.config));
-            let own_way = self.stop_by.filter(|_| matches!(self.stopped, Stopped::Cancelled(_)));
+            let stop_by = if self.up.kill.is_set() { Some(Stop::Kill) } else { self.stop_by };
+            let own_way = stop_by.filter(|_| matches!(self.stopped, Stopped::Cancelled(_)));
             let deadline = own_way.map_or(deadline, |stop| deadline_by(stop, &self.here, now));
             self.deadline = Some(deadline);
             let mut ladder = Ladder::new(now, deadline, &self.config);
@@ -100,7 +102,7 @@ impl Watch {
                 why: Why::Other("it is being stopped".to_owned()),
             },
         };
-        let cancel = wire::cancel(1 + u64::from(self.hurried), cause, deadline, now);
+        let cancel = wire::cancel(1 + u64::from(self.haste > Haste::No), cause, deadline, now);
         if self.link != Link::Open {
             return self.lose_link();
         }
