@@ -86,7 +86,7 @@ fn a_shared_owner_of_a_registered_number_cannot_reach_the_childs_own_files() {
         let shared = Rc::new(writer);
         let number = shared.as_raw_fd();
         let _registered = AsyncFd::new(Rc::clone(&shared)).unwrap();
-        let mut child = fork(Plan::new("child"), (), move |_, _| {
+        let child = fork(Plan::new("child"), (), move |_, _| {
             let path = std::env::temp_dir().join("mine");
             let mut mine = std::fs::File::create(&path).unwrap();
             let taken = mine.as_raw_fd() == number;
@@ -226,7 +226,7 @@ fn a_stray_that_ignores_its_shutdown_keeps_no_process_for_ever() {
             });
             0
         });
-        let (mut bare, mut program) = (bare.await.unwrap().process, program.await.unwrap().process);
+        let (bare, program) = (bare.await.unwrap().process, program.await.unwrap().process);
         // Both have panicked: `run` says that somebody ignored its cancellation.
         let panicked = ExitStatus::Exited(Step::Enter.exit_code());
         assert_eq!(bare.wait().await.unwrap(), panicked);
@@ -281,7 +281,7 @@ fn a_child_that_was_made_is_given_out_although_its_scope_was_cancelled_since() {
                     // Queued behind the fork.
                     low_level::between_polls(move || handle.cancel());
                     let made = request.await;
-                    let mut child = made.unwrap_or_else(|e| panic!("after {polls} polls: {e}")).process;
+                    let child = made.unwrap_or_else(|e| panic!("after {polls} polls: {e}")).process;
                     let status = shielded(async |_| child.wait().await).await?;
                     assert_eq!(status, ExitStatus::Exited(7), "after {polls} polls");
                     Ok(())

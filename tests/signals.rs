@@ -542,7 +542,7 @@ fn a_forked_child_hears_its_own_signals_and_rings_nobody() {
     let ended = run(async {
         let signals = Signals::open(&[Signal::USR1]).unwrap();
         let inherited = Signals::open(&[Signal::USR1]).unwrap();
-        let mut child = fork(Plan::new("child"), (), move |_, _| {
+        let child = fork(Plan::new("child"), (), move |_, _| {
             drop(inherited);
             run(async {
                 let none_is_held = !is_caught(Signal::USR1);

@@ -66,7 +66,7 @@ async fn leaves(goes_on: bool) -> Result<(), Error> {
         command.arg("1000");
     }
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    Actor::current().note(&child.id().to_string());
+    Actor::current().note(child.id().to_string());
     std::mem::forget(child);
     kill_me();
     Ok(())
@@ -154,7 +154,7 @@ fn a_process_that_the_program_holds_keeps_its_status() {
     the_kernel_forgets_who_is_reaped();
     at_program(program, async || {
         let forked = pleach_spawn::fork(Plan::new("held"), (), |_, _| 7).await;
-        let mut held = forked.expect("there is one thread").process;
+        let held = forked.expect("there is one thread").process;
         while state(held.pid()) != 'Z' {
             sleep(Duration::from_millis(1)).await.expect("nobody cancels");
         }

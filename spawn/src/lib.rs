@@ -49,7 +49,7 @@ pub use held::{Moment, is_held};
 pub use image::Image;
 pub use kin::{begin_tree, is_of_a_tree};
 pub use plan::{BOOT_FAILURE, Fault, LastWords, Plan, Step, plain_words};
-pub use process::{Gone, Pid, Process};
+pub use process::{Gone, Pid, Process, TerminateError};
 pub use reborn::{Reborn, Start, reborn};
 pub use server::ForkServer;
 pub use signal::{Signal, Signals, raise_default};

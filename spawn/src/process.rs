@@ -1,31 +1,43 @@
 //! A child process, from its birth until its exit status has been collected, by pidfd alone.
 //!
 //! ```text
-//!   fork ─► Process ─exited()─► try_reap(): deregister ► waitid ► close ► drop captures ─► ExitStatus, kept
+//!   fork ─► Process ─exited()─► try_status(): deregister ► waitid ► close ► drop captures ─► ExitStatus, kept for all
 //!              │ dropped unreaped
 //!              └─► SIGKILL ─► a task of the system reaps it
 //! ```
 //!
+//! * `process.rs`: the handle. `process/terminate.rs`: asked to end, and made to. `process/put_down.rs`: a child that cannot be kept.
+//!
 //! Rules:
-//! * **One Collector**: a status is collected once, by the process that owns the child, and kept. Nothing else waits.
+//! * **One Collector**: a status is collected once, by the process that owns the child, and kept.
+//! * **One Leader**: a descriptor has one waiter, and any number of tasks may wait for a process. One of them waits for the pidfd,
+//!   the others in a parking lot; a leader that goes hands the lead to the next.
 //! * Signals go by pidfd only: a number may belong to somebody else by the time it is used.
 //! * No child is left to init: an owner that goes away kills and has it reaped.
 //! * What the child's entry captured lives here until the child is reaped, then its parent-side copy is dropped.
+
+mod put_down;
+mod terminate;
+
+pub(crate) use put_down::put_down;
+pub use terminate::TerminateError;
 
 use crate::held::Hold;
 use crate::signal::Signal;
 use crate::status::ExitStatus;
 use crate::sys::{self, Who};
 use pleach_executor::fd::{AsyncFd, ReadyError};
+use pleach_executor::parking::ParkingLot;
 use pleach_executor::{Cancelled, low_level};
 use std::any::Any;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a thread waits for a process it has sent SIGKILL, where no loop is left that could wait.
+/// How long a process that was sent SIGKILL is waited for.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The number of a process. It identifies one only together with its start time, or while it is not reaped.
@@ -82,12 +94,16 @@ pub struct Process {
     name: String,
     epoch: u64,
     started: OnceCell<u64>,
-    /// `None` once the status has been collected.
-    pidfd: Option<AsyncFd<OwnedFd>>,
+    /// `None` once the status has been collected. Shared for a moment with the one who leads.
+    pidfd: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
     /// As long as it is not reaped.
-    hold: Option<Hold>,
-    status: Option<ExitStatus>,
-    captures: Option<Box<dyn Any>>,
+    hold: RefCell<Option<Hold>>,
+    status: Cell<Option<ExitStatus>>,
+    captures: RefCell<Option<Box<dyn Any>>>,
+    /// Does somebody wait for the pidfd?
+    led: Cell<bool>,
+    /// The others who wait.
+    line: ParkingLot,
     /// Killed by a drop, and owned by its reaper.
     abandoned: bool,
 }
@@ -111,10 +127,12 @@ impl Process {
             name,
             epoch,
             started,
-            pidfd: Some(pidfd),
-            hold: Some(hold),
-            status: None,
-            captures: Some(captures),
+            pidfd: RefCell::new(Some(Rc::new(pidfd))),
+            hold: RefCell::new(Some(hold)),
+            status: Cell::new(None),
+            captures: RefCell::new(Some(captures)),
+            led: Cell::new(false),
+            line: ParkingLot::new(),
             abandoned: false,
         })
     }
@@ -144,7 +162,7 @@ impl Process {
         if let Some(at) = self.started.get() {
             return Ok(*at);
         }
-        if self.pidfd.is_none() || !self.is_ours() {
+        if self.pidfd().is_none() {
             return Err(io::Error::new(io::ErrorKind::NotFound, Gone));
         }
         let at = start_time_of(self.pid)?;
@@ -153,10 +171,10 @@ impl Process {
 
     /// Its exit status, if it has been collected.
     pub fn status(&self) -> Option<ExitStatus> {
-        self.status
+        self.status.get()
     }
 
-    /// Waits until it has ended. It is not reaped by this; any number of waits, one after the other, see the same.
+    /// Waits until it has ended. It is not reaped by this: any number of tasks may wait, and all see the same.
     ///
     /// # Cancellation
     ///
@@ -168,12 +186,21 @@ impl Process {
     ///
     /// # Panics
     ///
-    /// If another task waits for it at the same time; outside the run that made it, a forked child's included.
+    /// Outside the run that made it, a forked child's included.
     pub async fn exited(&self) -> Result<(), Cancelled> {
         pleach_executor::check()?;
-        let Some(pidfd) = &self.pidfd else { return Ok(()) };
         loop {
-            only_waiter(pidfd.readable().await)?;
+            let pidfd = self.pidfd.borrow().clone();
+            let Some(pidfd) = pidfd else { return Ok(()) };
+            if self.led.replace(true) {
+                self.line.park().await?;
+                continue;
+            }
+            let _lead = Lead(self);
+            match pidfd.readable().await {
+                Err(ReadyError::Closed) => return Ok(()),
+                ready => only_waiter(ready)?,
+            }
             if sys::readable_within(pidfd.get_ref().as_fd(), Duration::ZERO) {
                 return Ok(());
             }
@@ -189,7 +216,7 @@ impl Process {
     /// proc_pid_stat(5), field 9; PF_EXITING of the kernel.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        if self.pidfd.is_none() {
+        if self.pidfd.borrow().is_none() {
             return false;
         }
         // Each thread: the first may be gone while others live on.
@@ -208,7 +235,7 @@ impl Process {
     /// waitid(2), WSTOPPED and WNOWAIT: the answer is not used up.
     #[must_use]
     pub fn stopped_by(&self) -> Option<Signal> {
-        let pidfd = self.pidfd.as_ref().filter(|_| self.is_ours())?;
+        let pidfd = self.pidfd()?;
         let (_, signal) = sys::stopped(Who::Pidfd(pidfd.get_ref().as_fd())).ok()??;
         Some(Signal::from_raw(signal))
     }
@@ -224,7 +251,7 @@ impl Process {
     ///
     /// In a forked child, on a handle it inherited: it names both epochs.
     #[track_caller]
-    pub fn try_reap(&mut self) -> Option<ExitStatus> {
+    pub fn try_status(&self) -> Option<ExitStatus> {
         assert!(
             self.is_ours(),
             "process {} ({}) is a child of fork epoch {}, and was used in epoch {}: only its parent can wait for it",
@@ -233,24 +260,28 @@ impl Process {
             self.epoch,
             low_level::epoch()
         );
-        let Some(pidfd) = &self.pidfd else { return self.status };
+        let Some(pidfd) = self.pidfd.borrow().clone() else { return self.status.get() };
         if let Ok(None) = sys::wait(Who::Pidfd(pidfd.get_ref().as_fd()), libc::WNOHANG | libc::WNOWAIT) {
             return None;
         }
-        // Out of the reactor first: the reap itself is a second edge on the pidfd.
-        let pidfd = self.pidfd.take()?.into_inner();
-        let status = match sys::wait(Who::Pidfd(pidfd.as_fd()), libc::WNOHANG) {
+        self.pidfd.take();
+        // Out of the reactor first: the reap itself is a second edge on the pidfd. Whoever leads is woken by it, and lets go.
+        pidfd.end_waits();
+        let fd = pidfd.get_ref().as_fd();
+        let status = match sys::wait(Who::Pidfd(fd), libc::WNOHANG) {
             Ok(Some((_, status))) => status,
-            Ok(None) | Err(_) => sys::pidfd_exit_info(pidfd.as_fd()).unwrap_or(ExitStatus::Unknown),
+            Ok(None) | Err(_) => sys::pidfd_exit_info(fd).unwrap_or(ExitStatus::Unknown),
         };
         drop(pidfd);
-        self.hold = None;
-        self.status = Some(status);
-        drop(self.captures.take());
+        self.hold.take();
+        self.status.set(Some(status));
+        self.line.unpark_all();
+        let captures = self.captures.take();
+        drop(captures);
         Some(status)
     }
 
-    /// Waits until it has ended, and collects its exit status.
+    /// Waits until it has ended, and collects its exit status. Any number of tasks may wait, and all get it.
     ///
     /// # Cancellation
     ///
@@ -263,10 +294,10 @@ impl Process {
     /// # Panics
     ///
     /// Outside the run that made it, a forked child's included.
-    pub async fn wait(&mut self) -> Result<ExitStatus, Cancelled> {
+    pub async fn wait(&self) -> Result<ExitStatus, Cancelled> {
         loop {
             self.exited().await?;
-            if let Some(status) = self.try_reap() {
+            if let Some(status) = self.try_status() {
                 return Ok(status);
             }
             // Dead, and yet not to be had: a debugger holds the corpse, and nothing tells when it lets go.
@@ -281,13 +312,18 @@ impl Process {
     /// [`Gone`] if it has been reaped, here or by somebody else. A dead process that is not reaped yet takes signals
     /// without effect.
     pub fn signal(&self, signal: Signal) -> Result<(), Gone> {
-        let pidfd = self.pidfd.as_ref().filter(|_| self.is_ours()).ok_or(Gone)?;
+        let pidfd = self.pidfd().ok_or(Gone)?;
         // Of the other errors, EPERM is that of a child that became somebody else: also not to be signalled by us.
         sys::pidfd_send_signal(pidfd.get_ref().as_fd(), signal.as_raw()).map_err(|_| Gone)
     }
 
     fn is_ours(&self) -> bool {
         self.epoch == low_level::epoch()
+    }
+
+    /// As long as it is not reaped, and in the process whose child it is.
+    fn pidfd(&self) -> Option<Rc<AsyncFd<OwnedFd>>> {
+        if self.is_ours() { self.pidfd.borrow().clone() } else { None }
     }
 
     /// For where no loop waits: the thread does. The process has been sent SIGKILL.
@@ -306,7 +342,8 @@ impl Drop for Process {
             return;
         }
         let _ = self.signal(Signal::KILL);
-        let Some(pidfd) = self.pidfd.take() else { return };
+        // Whoever led borrowed this handle, and has let go.
+        let Some(pidfd) = self.pidfd.take().and_then(Rc::into_inner) else { return };
         // Out of the run it was registered with, which may be over, and into the one that is to reap it.
         let pidfd = pidfd.into_inner();
         if self.abandoned || !in_a_run() {
@@ -334,44 +371,33 @@ impl fmt::Debug for Process {
         f.debug_struct("Process")
             .field("pid", &self.pid)
             .field("name", &self.name)
-            .field("status", &self.status)
+            .field("status", &self.status.get())
             .finish_non_exhaustive()
     }
 }
 
-/// A process has one owner, and with it one waiter.
+/// The one who waits for the pidfd.
+struct Lead<'a>(&'a Process);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.0.led.set(false);
+        self.0.line.unpark(1);
+    }
+}
+
+/// For a descriptor that one task of ours waits for.
 pub(crate) fn only_waiter(ready: Result<(), ReadyError>) -> Result<(), Cancelled> {
     match ready {
         Ok(()) => Ok(()),
         Err(ReadyError::Cancelled(c)) => Err(c),
-        Err(e) => panic!("{e}: one task waits at a time, and tells the others"),
+        Err(e) => panic!("{e}: one task waits at a time"),
     }
 }
 
 /// Whether this thread runs an executor: a run has at least its root scope.
 fn in_a_run() -> bool {
     pleach_executor::stats().scopes > 0
-}
-
-/// Kills and reaps a child that cannot be kept, without the loop, for at most [`KILL_LIMIT`].
-///
-/// Without a pidfd of its own, `/proc/<pid>` serves as one (pidfd_send_signal(2) takes both); where no number is free for that
-/// either, it is killed by its own number. The child is not reaped, so both names are its own.
-pub(crate) fn put_down(pid: Pid, pidfd: Option<OwnedFd>) {
-    const STEP: Duration = Duration::from_millis(5);
-    let _hold = Hold::new(pid);
-    let fd = pidfd.or_else(|| std::fs::File::open(format!("/proc/{pid}")).ok().map(OwnedFd::from));
-    match fd {
-        Some(fd) => _ = sys::pidfd_send_signal(fd.as_fd(), libc::SIGKILL),
-        None => sys::kill_child(pid),
-    }
-    let mut waited = Duration::ZERO;
-    while let Ok(None) = sys::wait(Who::Child(pid), libc::WNOHANG)
-        && waited < KILL_LIMIT
-    {
-        sys::stand_still_for(STEP);
-        waited += STEP;
-    }
 }
 
 /// Field 22 of `/proc/<pid>/stat`: clock ticks between boot and the start of the process.
@@ -395,7 +421,7 @@ fn is_exiting(stat: &std::path::Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pid, field_of_stat, put_down};
+    use super::field_of_stat;
 
     #[test]
     fn stat_fields_survive_a_strange_name() {
@@ -403,16 +429,5 @@ mod tests {
         assert_eq!(field_of_stat(stat, 4), Some(7));
         assert_eq!(field_of_stat(stat, 22), Some(4711));
         assert_eq!(field_of_stat("", 22), None);
-    }
-
-    #[test]
-    fn a_child_without_pidfd_is_put_down_by_its_proc_entry() {
-        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("there is a sleep");
-        put_down(Pid::from_raw(child.id() as i32), None);
-        assert_eq!(
-            child.try_wait().map_err(|e| e.raw_os_error()).err(),
-            Some(Some(libc::ECHILD)),
-            "already reaped"
-        );
     }
 }

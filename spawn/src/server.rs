@@ -524,7 +524,7 @@ impl Shared {
             self.give(&ask, Err(self.gone()));
         }
         let process = self.process.take();
-        if let Some(mut process) = process
+        if let Some(process) = process
             && let Err(c) = pleach_executor::shielded(async |_| process.wait().await).await
         {
             // Under a shield nothing cancels it; if something did, the drop of the process reaps.

@@ -79,7 +79,7 @@ fn a_child_has_what_was_declared_granted_and_tombstones() {
             UnixStream::from(link).write_all(text.as_bytes()).expect("the parent reads");
             0
         });
-        let mut child = child.await.expect("fork");
+        let child = child.await.expect("fork");
         let text = read_all(child.link);
         assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
         let mut lines = text.lines();
@@ -119,7 +119,7 @@ fn a_child_has_one_thread_clean_signals_and_its_own_name() {
             );
             0
         });
-        let mut child = child.await.expect("fork");
+        let child = child.await.expect("fork");
         let text = read_all(child.link);
         let mut words = text.trim_end_matches('\n').splitn(5, ' ');
         assert_eq!(words.next(), Some("1"));
@@ -150,7 +150,7 @@ fn _logs_to_an_inherited_file() {
     let log = File::options().write(true).open("/dev/null").expect("/dev/null");
     LOG.set(log).expect("the first");
     pleach_executor::run(async {
-        let mut child = fork(Plan::new("child"), (), |born, _| {
+        let child = fork(Plan::new("child"), (), |born, _| {
             pleach_executor::run(async {
                 let echo = fork(Plan::new("echo"), (), |born, _| {
                     let mut link = UnixStream::from(born.take_link().expect("once"));
@@ -192,7 +192,7 @@ fn dropping_inherited_owners_closes_nothing_of_the_child() {
         let registered = AsyncFd::new(OwnedFd::from(pipe().expect("a pipe").0)).expect("a registration");
         let kept = Rc::new(Cell::new(Some((sibling, users, heard, registered))));
         let inherited = Rc::clone(&kept);
-        let mut child = fork(Plan::new("child"), (), move |born, _| {
+        let child = fork(Plan::new("child"), (), move |born, _| {
             // As many numbers of its own as it takes to use every one that was freed.
             let mut own: Vec<_> = (0..16).map(|_| pipe().expect("a pipe")).collect();
             drop(inherited.take());
@@ -207,8 +207,8 @@ fn dropping_inherited_owners_closes_nothing_of_the_child() {
         .expect("fork");
         assert_eq!(read_all(child.link), "all open");
         assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
-        let (mut sibling, ..) = kept.take().expect("the parent's copy");
-        assert_eq!(sibling.process.try_reap(), None, "the child's drop has not killed {pid}");
+        let (sibling, ..) = kept.take().expect("the parent's copy");
+        assert_eq!(sibling.process.try_status(), None, "the child's drop has not killed {pid}");
         end(sibling.process).await;
     });
 }
@@ -221,7 +221,7 @@ fn a_captured_file_that_was_not_granted_is_a_tombstone() {
             copy.write_all(b"from the child").expect("/dev/null takes all");
             0
         });
-        let mut child = child.await.expect("fork").process;
+        let child = child.await.expect("fork").process;
         assert_eq!(child.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
     });
     writer.write_all(b"from the parent").expect("open");
@@ -235,7 +235,7 @@ fn a_grant_keeps_its_number_and_leaves_the_parent() {
     pleach_executor::run(async {
         let (mut reader, writer) = pipe().expect("a pipe");
         let number = writer.as_raw_fd();
-        let mut child = fork(Plan::new("child"), (writer,), move |_, grants| {
+        let child = fork(Plan::new("child"), (writer,), move |_, grants| {
             let (mut writer,) = grants.adopt().expect("nothing to register");
             write!(writer, "{}", writer.as_raw_fd()).expect("the parent reads");
             0
@@ -259,7 +259,7 @@ fn the_parents_registrations_survive_the_life_of_a_child() {
         }
         let sources = Rc::new(Cell::new(Some(sources)));
         let inherited = Rc::clone(&sources);
-        let mut child = fork(Plan::new("child"), (), move |_, _| {
+        let child = fork(Plan::new("child"), (), move |_, _| {
             drop(inherited.take());
             pleach_executor::run(async {
                 let (reader, mut writer) = pipe().expect("a pipe");
@@ -313,7 +313,7 @@ fn wakes_in_the_child_do_not_wake_the_parent() {
             writer.write_all(b"done").expect("the parent reads");
             support::stand_still()
         });
-        let mut child = child.await.expect("fork");
+        let child = child.await.expect("fork");
         reader.read_exact(&mut [0; 4]).expect("the child writes");
         assert_eq!(rings(), 0);
         // A wake of the parent's own is seen: as soon as one of another thread finds the loop asleep.
@@ -356,11 +356,11 @@ fn a_sibling_does_not_hold_a_link_open() {
         0
     }
     pleach_executor::run(async {
-        let mut a = fork(Plan::new("a"), (), |born, _| until_eof(&born)).await.expect("fork");
-        let mut b = fork(Plan::new("b"), (), |born, _| until_eof(&born)).await.expect("fork");
+        let a = fork(Plan::new("a"), (), |born, _| until_eof(&born)).await.expect("fork");
+        let b = fork(Plan::new("b"), (), |born, _| until_eof(&born)).await.expect("fork");
         drop(a.link);
         assert_eq!(a.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
-        assert_eq!(b.process.try_reap(), None, "b lives, with its own link");
+        assert_eq!(b.process.try_status(), None, "b lives, with its own link");
         drop(b.link);
         assert_eq!(b.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
     });
@@ -387,7 +387,7 @@ fn a_panic_stays_in_the_child_and_says_where() {
     let dir = TempDir::new("panic");
     let after = dir.0.join("after");
     pleach_executor::run(async {
-        let mut child = fork(Plan::new("child"), (), |_, _| panic!("the cause, {}", 42)).await.expect("fork");
+        let child = fork(Plan::new("child"), (), |_, _| panic!("the cause, {}", 42)).await.expect("fork");
         let words = read_all(child.link);
         assert!(words.contains("the cause, 42") && words.contains("child.rs:"), "{words}");
         let status = child.process.wait().await.expect("not cancelled");
@@ -401,7 +401,7 @@ fn a_panic_stays_in_the_child_and_says_where() {
 
 fn a_panic_after_the_link_was_taken_still_speaks() {
     pleach_executor::run(async {
-        let mut child = fork(Plan::new("child"), (), |born, _| {
+        let child = fork(Plan::new("child"), (), |born, _| {
             let _link = born.take_link();
             born.step(Step::Spec);
             panic!("late")
@@ -428,7 +428,7 @@ fn _prints_before_it_forks() {
                 println!("child");
                 0
             });
-            let mut child = child.await.expect("fork").process;
+            let child = child.await.expect("fork").process;
             assert_eq!(child.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
         }
     });
@@ -440,7 +440,7 @@ fn guards_on_the_parents_stack_do_not_run_in_children() {
     let listener = UnixListener::bind(&path).expect("a new socket");
     pleach_executor::run(async {
         for _ in 0..100 {
-            let mut child = fork(Plan::new("child"), (), |_, _| 0).await.expect("fork");
+            let child = fork(Plan::new("child"), (), |_, _| 0).await.expect("fork");
             assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
         }
     });
@@ -458,7 +458,7 @@ fn captures_are_dropped_in_the_parent_after_the_reap() {
     pleach_executor::run(async {
         let dropped = Rc::new(Cell::new(false));
         let captured = Noted(Rc::clone(&dropped));
-        let mut child = fork(Plan::new("child"), (), move |_, _| {
+        let child = fork(Plan::new("child"), (), move |_, _| {
             let _mine = &captured;
             0
         })
@@ -466,7 +466,7 @@ fn captures_are_dropped_in_the_parent_after_the_reap() {
         .expect("fork");
         child.process.exited().await.expect("not cancelled");
         assert!(!dropped.get(), "dead, and not reaped");
-        assert_eq!(child.process.try_reap(), Some(ExitStatus::Exited(0)));
+        assert_eq!(child.process.try_status(), Some(ExitStatus::Exited(0)));
         assert!(dropped.get());
     });
 }
@@ -476,7 +476,7 @@ fn every_step_of_the_boot_can_fail_in_every_way() {
         for step in Step::ALL {
             for fault in [Fault::Exit(7), Fault::Panic, Fault::Kill] {
                 let plan = Plan::new("child").fault(step, fault);
-                let mut child = fork(plan, (), |born, _| {
+                let child = fork(plan, (), |born, _| {
                     for step in Step::ALL.into_iter().filter(|s| *s > Step::Enter) {
                         born.step(step);
                     }
@@ -503,7 +503,7 @@ fn a_child_stopped_in_its_boot_can_be_put_down() {
     pleach_executor::run(async {
         for step in Step::ALL.into_iter().filter(|s| *s <= Step::Enter) {
             let plan = Plan::new("child").fault(step, Fault::Stop);
-            let mut child = fork(plan, (), |_, _| support::stand_still()).await.expect("fork");
+            let child = fork(plan, (), |_, _| support::stand_still()).await.expect("fork");
             child.process.signal(Signal::KILL).expect("it is there");
             assert_eq!(child.process.wait().await.expect("not cancelled").signal(), Some(Signal::KILL));
         }
@@ -519,7 +519,7 @@ fn _forks_64_deep() {
         if depth == 0 {
             return open_fds().expect("/proc").len();
         }
-        let mut child = fork(Plan::new("level"), (), move |born, _| {
+        let child = fork(Plan::new("level"), (), move |born, _| {
             let link = born.take_link().expect("once");
             pleach_executor::run(async {
                 // As an actor does it: the link belongs to the runtime, the boot is over.
@@ -554,7 +554,7 @@ fn a_granted_socket_works_with_the_childs_reactor() {
             });
             0
         });
-        let mut child = child.await.expect("fork").process;
+        let child = child.await.expect("fork").process;
         ours.write_all(b"frame").await.expect("the child reads");
         let mut frame = [0; 8];
         assert_eq!(ours.read(&mut frame).await.expect("the child writes"), 5);

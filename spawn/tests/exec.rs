@@ -284,7 +284,7 @@ async fn places(order: [usize; 3], numbers: [RawFd; 3], before: impl FnOnce()) {
 fn a_given_descriptor_leaves_the_parent() {
     pleach_executor::run(async {
         let (mut reader, writer) = pipe().expect("a pipe");
-        let mut child = exec(Plan::new("leaves_at_once"), image(), vec![writer.into()]).await.expect("exec");
+        let child = exec(Plan::new("leaves_at_once"), image(), vec![writer.into()]).await.expect("exec");
         // To the end: it comes because the parent's copy has been closed.
         assert_eq!(reader.read(&mut [0]).expect("the pipe"), 0);
         assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
@@ -337,7 +337,7 @@ fn _asks_a_child_for_its_signals() {
     pleach_executor::run(async {
         has_clean_signals().await;
         for signal in [Signal::TERM, Signal::USR1, Signal::USR2] {
-            let mut child = execed("stands_still").await.process;
+            let child = execed("stands_still").await.process;
             child.signal(signal).expect("it is there");
             assert_eq!(child.wait().await.expect("not cancelled").signal(), Some(signal));
         }
@@ -350,7 +350,7 @@ fn _asks_a_child_for_its_signals() {
 fn a_terminals_ctrl_c_does_not_end_a_booting_child() {
     pleach_executor::run(async {
         for round in 0..count(200) {
-            let mut child = execed("reads_until_eof").await;
+            let child = execed("reads_until_eof").await;
             for _ in 0..round % 20 {
                 // Somewhere between its exec and its entry.
                 child.process.signal(Signal::INT).expect("it is there");
@@ -365,7 +365,7 @@ fn signals_at_a_child_never_run_the_parents_handler() {
     pleach_executor::run(async {
         let mut signals = Signals::listen(&[Signal::TERM, Signal::USR1]).expect("signals");
         for round in 0..count(500) {
-            let mut child = execed("stands_still").await.process;
+            let child = execed("stands_still").await.process;
             let signal = if round % 2 == 0 { Signal::TERM } else { Signal::USR1 };
             // Somewhere between its first instruction and its entry.
             let moment = Duration::from_micros(round * 7919 % 1500);
@@ -391,7 +391,7 @@ fn _starts_children_under_fire() {
         assert_eq!(heard.next().await.expect("not cancelled"), Signal::USR1);
         let mut hit = 0;
         for _ in 0..count(200) {
-            let mut child = execed("leaves_at_once").await.process;
+            let child = execed("leaves_at_once").await.process;
             match child.wait().await.expect("not cancelled") {
                 ExitStatus::Exited(0) => {}
                 status => {
@@ -455,7 +455,7 @@ fn a_child_with_threads_before_its_diversion_says_so() {
 
 fn _execs_with_an_early_thread() {
     pleach_executor::run(async {
-        let mut child = execed("stands_still").await;
+        let child = execed("stands_still").await;
         let words = read_all(child.link);
         assert!(words.contains("threads"), "{words}");
         let status = child.process.wait().await.expect("not cancelled");
@@ -482,7 +482,7 @@ fn forks_in_turn(born: Born, _: Vec<OwnedFd>) -> i32 {
             let below = pleach_executor::run(said_by("tells_its_build", Vec::new()));
             say(&born, &below)
         });
-        let mut child = child.await.expect("fork");
+        let child = child.await.expect("fork");
         let text = read_all(child.link);
         assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
         text

@@ -112,7 +112,7 @@ fn every_step_of_the_boot_can_fail_in_every_way() {
         for step in Step::ALL {
             for fault in [Fault::Exit(7), Fault::Panic, Fault::Kill] {
                 let plan = Plan::new("announces_every_step").fault(step, fault);
-                let mut child = exec(plan, image(), Vec::new()).await.expect("exec");
+                let child = exec(plan, image(), Vec::new()).await.expect("exec");
                 let words = read_all(child.link);
                 let status = child.process.wait().await.expect("not cancelled");
                 match fault {
@@ -133,7 +133,7 @@ fn a_child_stopped_in_its_boot_can_be_put_down() {
         for step in Step::ALL.into_iter().filter(|s| *s <= Step::Enter) {
             for fault in [Fault::Stop, Fault::Hang] {
                 let plan = Plan::new("stands_still").fault(step, fault);
-                let mut child = exec(plan, image(), Vec::new()).await.expect("exec");
+                let child = exec(plan, image(), Vec::new()).await.expect("exec");
                 child.process.signal(Signal::KILL).expect("it is there");
                 assert_eq!(child.process.wait().await.expect("not cancelled").signal(), Some(Signal::KILL));
             }
@@ -147,7 +147,7 @@ fn panics_with_a_cause(_: Born, _: Vec<OwnedFd>) -> i32 {
 
 fn a_panic_says_what_and_where() {
     pleach_executor::run(async {
-        let mut child = execed("panics_with_a_cause").await;
+        let child = execed("panics_with_a_cause").await;
         let words = read_all(child.link);
         assert!(words.contains("the cause, 42") && words.contains("exec_life.rs:"), "{words}");
         let status = child.process.wait().await.expect("not cancelled");
@@ -163,7 +163,7 @@ fn panics_without_a_link(born: Born, _: Vec<OwnedFd>) -> i32 {
 
 fn a_panic_after_the_link_was_taken_still_speaks() {
     pleach_executor::run(async {
-        let mut child = execed("panics_without_a_link").await;
+        let child = execed("panics_without_a_link").await;
         assert!(read_all(child.link).contains("late"));
         let status = child.process.wait().await.expect("not cancelled");
         assert_eq!(status, ExitStatus::Exited(Step::Spec.exit_code()));
@@ -197,7 +197,7 @@ fn a_result_sent_before_the_exit_is_always_there() {
         }
         // Small enough to be in the socket when the process is long gone.
         for _ in 0..count(50) {
-            let mut child = execed("sends_a_small_result").await;
+            let child = execed("sends_a_small_result").await;
             assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
             assert_eq!(read_all(child.link), "result");
         }
@@ -206,11 +206,11 @@ fn a_result_sent_before_the_exit_is_always_there() {
 
 fn a_sibling_does_not_hold_a_link_open() {
     pleach_executor::run(async {
-        let mut a = execed("reads_until_eof").await;
-        let mut b = execed("reads_until_eof").await;
+        let a = execed("reads_until_eof").await;
+        let b = execed("reads_until_eof").await;
         drop(a.link);
         assert_eq!(a.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
-        assert_eq!(b.process.try_reap(), None, "b lives, with its own link");
+        assert_eq!(b.process.try_status(), None, "b lives, with its own link");
         drop(b.link);
         assert_eq!(b.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
     });
@@ -224,7 +224,7 @@ fn remembers() -> bool {
 
 fn a_status_that_somebody_stole_is_never_guessed() {
     pleach_executor::run(async {
-        let mut child = execed("leaves_with_9").await.process;
+        let child = execed("leaves_with_9").await.process;
         child.exited().await.expect("not cancelled");
         let stolen = reap_stranger();
         assert_eq!(stolen, Some((child.pid(), ExitStatus::Exited(9))), "user code with waitpid(-1)");
@@ -238,7 +238,7 @@ fn a_command_beside_a_child_keeps_its_status() {
     pleach_executor::run(async {
         let mut command =
             Command::new("sh").args(["-c", "read line; exit 3"]).stdin(Stdio::piped()).spawn().expect("sh");
-        let mut child = execed("leaves_with_9").await.process;
+        let child = execed("leaves_with_9").await.process;
         assert_eq!(child.wait().await.expect("not cancelled"), ExitStatus::Exited(9));
         // Its input ends: the child that was made meanwhile does not hold it.
         drop(command.stdin.take());
@@ -258,7 +258,7 @@ fn children_that_die_at_once_are_all_noticed() {
                 let plan = Plan::new(name).fault(Step::Arm, Fault::Exit(9));
                 batch.push(exec(plan, image(), Vec::new()).await.expect("exec").process);
             }
-            for (code, mut child) in [0, 9, 9, 9].into_iter().zip(batch) {
+            for (code, child) in [0, 9, 9, 9].into_iter().zip(batch) {
                 assert_eq!(child.wait().await.expect("not cancelled"), ExitStatus::Exited(code));
             }
         }
@@ -425,7 +425,7 @@ fn nobody_survives_a_root_killed_while_the_tree_grows() {
     become_subreaper().expect("prctl");
     pleach_executor::run(async {
         for round in 0..count(100) {
-            let mut root = execed("grows_3").await.process;
+            let root = execed("grows_3").await.process;
             let micros =
                 Pid::this().as_raw().unsigned_abs().wrapping_add(round as u32).wrapping_mul(2_654_435_761)
                     % 16_000;

@@ -108,7 +108,7 @@ fn many_are_made_at_once_and_each_is_its_own() {
         let all: Result<(), Cancelled> = nursery(async |n| {
             for _ in 0..count(200) {
                 n.spawn(async {
-                    let mut child = made(&server, "leaves_with_9").await;
+                    let child = made(&server, "leaves_with_9").await;
                     assert_eq!(child.process.wait().await?, ExitStatus::Exited(9));
                     Ok(())
                 });
@@ -126,7 +126,7 @@ fn many_are_made_at_once_and_each_is_its_own() {
 fn a_child_is_a_child_of_the_owner_and_outlives_the_server() {
     pleach_executor::run(async {
         let server = server().await;
-        let mut child = made(&server, "reads_until_eof").await;
+        let child = made(&server, "reads_until_eof").await;
         assert_eq!(parent_of(child.process.pid()), Pid::this().as_raw());
         assert_ne!(child.process.pid(), server.pid());
         assert_eq!(fs::read_to_string(format!("/proc/{}/comm", server.pid())).expect("/proc"), "server\n");
@@ -136,7 +136,7 @@ fn a_child_is_a_child_of_the_owner_and_outlives_the_server() {
                 break;
             }
         }
-        assert_eq!(child.process.try_reap(), None, "it lives");
+        assert_eq!(child.process.try_status(), None, "it lives");
         drop(child.link);
         assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
         all_are_gone().await;
@@ -242,8 +242,7 @@ fn a_server_keeps_nothing_of_those_it_has_made() {
         assert_eq!((before.0, before.2.as_str()), (5, ""), "0, 1, 2, its line and its image");
         for _ in 0..count(300) {
             let given = [fs::File::open("/dev/null").expect("there is one").into()];
-            let mut child =
-                server.spawn(&Plan::new("leaves_with_9"), &given).await.expect("it lives").process;
+            let child = server.spawn(&Plan::new("leaves_with_9"), &given).await.expect("it lives").process;
             let _ = child.wait().await.expect("not cancelled");
         }
         while held().0 > 5 {
@@ -287,8 +286,8 @@ fn who_waits_is_told_of_the_servers_death_and_nobody_else_notices() {
         assert!(matches!(refused, Err(SpawnError::ServerGone { .. })), "{refused:?}");
         let another = self::server().await;
         end(made(&another, "stands_still").await.process).await;
-        for mut child in alive {
-            assert_eq!(child.process.try_reap(), None, "it lives");
+        for child in alive {
+            assert_eq!(child.process.try_status(), None, "it lives");
             drop(child.link);
             assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
         }
@@ -429,8 +428,7 @@ fn _may_not_call() {
         assert!(matches!(refused, SpawnError::NoServer { .. }), "{refused:?}");
         println!("{refused}");
         all_are_gone().await;
-        let mut child =
-            pleach_spawn::exec(Plan::new("leaves_with_9"), image(), Vec::new()).await.expect("exec");
+        let child = pleach_spawn::exec(Plan::new("leaves_with_9"), image(), Vec::new()).await.expect("exec");
         assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(9));
     });
     println!("exec does it");
@@ -647,7 +645,7 @@ fn makes_one_by_its_twin(born: Born, _: Vec<OwnedFd>) -> i32 {
     let made = pleach_executor::run(async {
         let server = ForkServer::of(&born).expect("descriptors").expect("it was born with one");
         assert!(ForkServer::of(&born).expect("nothing to be refused").is_none(), "once");
-        let mut child = made(&server, "leaves_with_9").await;
+        let child = made(&server, "leaves_with_9").await;
         let parent = parent_of(child.process.pid());
         let status = child.process.wait().await.expect("not cancelled");
         drop(server);
@@ -670,7 +668,7 @@ fn a_child_can_bring_a_server_along() {
         let by_exec =
             pleach_spawn::exec(Plan::new("makes_one_by_its_twin").with_fork_server(), image(), Vec::new());
         for child in [by_server, by_exec.await] {
-            let mut child = child.expect("it is made");
+            let child = child.expect("it is made");
             assert_eq!(read_all(child.link), "true Exited(9)");
             assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
         }
@@ -691,7 +689,7 @@ fn a_twin_that_nobody_takes_goes_with_its_child() {
         let ours = children().expect("/proc");
         for name in ["leaves_with_9", "panics"] {
             let plan = Plan::new(name).with_fork_server();
-            let mut child = server.spawn(&plan, &[]).await.expect("it is made").process;
+            let child = server.spawn(&plan, &[]).await.expect("it is made").process;
             let _ = child.wait().await.expect("not cancelled");
             assert_eq!(children().expect("/proc"), ours, "{name}: nothing of it has come to us");
         }
@@ -708,7 +706,7 @@ fn a_twin_that_nobody_takes_goes_with_its_child() {
 fn starts_one_of_its_own(born: Born, _: Vec<OwnedFd>) -> i32 {
     let text = pleach_executor::run(async {
         let server = server().await;
-        let mut child = made(&server, "leaves_with_9").await;
+        let child = made(&server, "leaves_with_9").await;
         let status = child.process.wait().await.expect("not cancelled");
         drop(server);
         all_are_gone().await;

@@ -2,10 +2,10 @@
 
 mod support;
 
-use pleach_executor::CancelScope;
+use pleach_executor::{CancelScope, Cancelled, move_on_after, nursery};
 use pleach_spawn::{
-    Born, ExitStatus, Fault, Forked, Gone, Pid, Plan, Signal, SpawnError, Step, become_subreaper, begin_tree,
-    children, fork, is_of_a_tree, no_children, open_fds, reap_stranger,
+    Born, ExitStatus, Fault, Forked, Gone, Pid, Plan, Signal, SpawnError, Step, TerminateError,
+    become_subreaper, begin_tree, children, fork, is_of_a_tree, no_children, open_fds, reap_stranger,
 };
 use std::cell::Cell;
 use std::fs::File;
@@ -34,6 +34,11 @@ fn main() -> ExitCode {
         a_request_that_is_no_longer_wanted_makes_no_child,
         a_cancelled_scope_makes_no_child,
         a_wait_that_is_cancelled_collects_nothing,
+        any_number_of_tasks_wait_and_all_get_the_status,
+        a_status_that_one_task_asks_for_is_there_for_those_who_wait,
+        who_is_asked_to_end_gets_the_grace_and_no_more,
+        a_stopped_process_hears_that_it_is_to_end,
+        a_termination_that_is_cancelled_goes_on_when_it_is_asked_again,
         handles_dropped_in_a_run_are_reaped_by_it,
         a_handle_dropped_outside_a_run_is_reaped,
         a_handle_dropped_by_a_panic_is_reaped,
@@ -54,17 +59,17 @@ async fn forked(name: &str, entry: impl FnOnce(Born) -> i32 + 'static) -> Forked
 
 fn the_exit_status_is_collected_once_and_kept() {
     pleach_executor::run(async {
-        let mut child = forked("child", |_| 3).await.process;
+        let child = forked("child", |_| 3).await.process;
         child.exited().await.expect("not cancelled");
         child.exited().await.expect("as often as one likes");
         assert_eq!(child.status(), None);
-        assert_eq!(child.try_reap(), Some(ExitStatus::Exited(3)));
-        assert_eq!(child.try_reap(), Some(ExitStatus::Exited(3)));
+        assert_eq!(child.try_status(), Some(ExitStatus::Exited(3)));
+        assert_eq!(child.try_status(), Some(ExitStatus::Exited(3)));
         assert_eq!(child.wait().await.expect("not cancelled"), ExitStatus::Exited(3));
         assert_eq!(child.status(), Some(ExitStatus::Exited(3)));
 
-        let mut child = forked("child", |_| stand_still()).await.process;
-        assert_eq!(child.try_reap(), None);
+        let child = forked("child", |_| stand_still()).await.process;
+        assert_eq!(child.try_status(), None);
         child.signal(Signal::TERM).expect("it lives");
         let status = child.wait().await.expect("not cancelled");
         assert_eq!(status.to_string(), "killed by SIGTERM");
@@ -73,10 +78,10 @@ fn the_exit_status_is_collected_once_and_kept() {
 
 fn a_signal_after_the_reap_reaches_nobody() {
     pleach_executor::run(async {
-        let mut child = forked("child", |_| 0).await.process;
+        let child = forked("child", |_| 0).await.process;
         child.exited().await.expect("not cancelled");
         assert_eq!(child.signal(Signal::TERM), Ok(()), "dead, and not reaped");
-        assert_eq!(child.try_reap(), Some(ExitStatus::Exited(0)));
+        assert_eq!(child.try_status(), Some(ExitStatus::Exited(0)));
         assert_eq!(child.signal(Signal::KILL), Err(Gone));
     });
 }
@@ -97,7 +102,7 @@ fn a_result_sent_before_the_exit_is_always_there() {
     const SIZE: usize = 1 << 20;
     pleach_executor::run(async {
         for _ in 0..count(100) {
-            let Forked { mut process, mut link } = forked("child", |born| {
+            let Forked { process, mut link } = forked("child", |born| {
                 let mut link = UnixStream::from(born.take_link().expect("once"));
                 link.write_all(&vec![7; SIZE]).expect("the parent reads");
                 // With the link still open: the end of the process has to deliver what was sent.
@@ -112,7 +117,7 @@ fn a_result_sent_before_the_exit_is_always_there() {
         }
         // Small enough to be in the socket when the process is long gone.
         for _ in 0..count(100) {
-            let Forked { mut process, link } = forked("child", |born| {
+            let Forked { process, link } = forked("child", |born| {
                 let mut link = UnixStream::from(born.take_link().expect("once"));
                 link.write_all(b"result").expect("it fits");
                 0
@@ -127,7 +132,7 @@ fn a_result_sent_before_the_exit_is_always_there() {
 fn a_status_that_somebody_stole_is_never_guessed() {
     pleach_executor::run(async {
         for code in [0, 9] {
-            let mut child = forked("child", move |_| code).await.process;
+            let child = forked("child", move |_| code).await.process;
             child.exited().await.expect("not cancelled");
             assert_eq!(
                 reap_stranger(),
@@ -139,7 +144,7 @@ fn a_status_that_somebody_stole_is_never_guessed() {
             let expected = if remembers() { ExitStatus::Exited(code) } else { ExitStatus::Unknown };
             assert_eq!(status, expected);
         }
-        let mut child = forked("child", |_| stand_still()).await.process;
+        let child = forked("child", |_| stand_still()).await.process;
         child.signal(Signal::KILL).expect("it lives");
         child.exited().await.expect("not cancelled");
         assert_eq!(reap_stranger().map(|(pid, _)| pid), Some(child.pid()));
@@ -226,13 +231,124 @@ fn a_cancelled_scope_makes_no_child() {
 
 fn a_wait_that_is_cancelled_collects_nothing() {
     pleach_executor::run(async {
-        let mut child = forked("child", |_| stand_still()).await.process;
+        let child = forked("child", |_| stand_still()).await.process;
         let soon = Duration::from_millis(1);
         let waited = pleach_executor::move_on_after(soon, async |_| child.wait().await).await;
         assert!(matches!(waited, Ok(None)));
         assert_eq!(child.status(), None);
         child.signal(Signal::KILL).expect("it lives");
         assert_eq!(child.wait().await.expect("not cancelled").signal(), Some(Signal::KILL));
+    });
+}
+
+fn any_number_of_tasks_wait_and_all_get_the_status() {
+    pleach_executor::run(async {
+        let Forked { process: child, link } = forked("child", |born| {
+            let _end = UnixStream::from(born.take_link().expect("once")).read(&mut [0]);
+            3
+        })
+        .await;
+        let all: Result<(), Cancelled> = nursery(async |n| {
+            // The first leads, and is cancelled while the others wait behind it.
+            let leads =
+                n.task(async { move_on_after(Duration::from_millis(1), async |_| child.wait().await).await });
+            let others: Vec<_> = (0..5).map(|_| n.task(child.wait())).collect();
+            let sees = n.task(child.exited());
+            assert_eq!(leads.await?, None);
+            drop(link);
+            for other in others {
+                assert_eq!(other.await?, ExitStatus::Exited(3));
+            }
+            sees.await
+        })
+        .await;
+        all.expect("nobody else is cancelled");
+        assert_eq!(child.wait().await.expect("not cancelled"), ExitStatus::Exited(3), "it is kept");
+    });
+}
+
+fn a_status_that_one_task_asks_for_is_there_for_those_who_wait() {
+    pleach_executor::run(async {
+        let child = forked("child", |_| stand_still()).await.process;
+        let all: Result<(), Cancelled> = nursery(async |n| {
+            let waits: Vec<_> = (0..3).map(|_| n.task(child.wait())).collect();
+            pleach_executor::checkpoint().await?;
+            assert_eq!(child.try_status(), None);
+            child.signal(Signal::KILL).expect("it lives");
+            // Without a turn of the loop: nobody else can have collected it.
+            while child.try_status().is_none() {
+                std::thread::yield_now();
+            }
+            for wait in waits {
+                assert_eq!(wait.await?.signal(), Some(Signal::KILL));
+            }
+            Ok(())
+        })
+        .await;
+        all.expect("nobody is cancelled");
+    });
+}
+
+/// Blocks SIGTERM, says that it is up, and stands still.
+fn hears_of_no_term(born: &Born) -> ! {
+    use nix::sys::signal::{SigSet, Signal as Number};
+    let mut term = SigSet::empty();
+    term.add(Number::SIGTERM);
+    term.thread_block().expect("it can be blocked");
+    let mut link = UnixStream::from(born.take_link().expect("once"));
+    link.write_all(b"x").expect("its parent reads");
+    stand_still()
+}
+
+fn who_is_asked_to_end_gets_the_grace_and_no_more() {
+    const NEVER: Duration = Duration::from_secs(3600);
+    pleach_executor::run(async {
+        let child = forked("heeds", |_| stand_still()).await.process;
+        let fired = pleach_executor::stats().timers_fired;
+        assert_eq!(child.terminate(NEVER).await.expect("it ends").signal(), Some(Signal::TERM));
+        assert_eq!(
+            child.terminate(NEVER).await.expect("it has").signal(),
+            Some(Signal::TERM),
+            "again, at once"
+        );
+        let ended = forked("ends", |_| 4).await.process;
+        ended.exited().await.expect("not cancelled");
+        assert_eq!(ended.terminate(NEVER).await.expect("it has"), ExitStatus::Exited(4));
+        assert_eq!(pleach_executor::stats().timers_fired, fired, "nobody waited for the grace");
+        let Forked { process: deaf, mut link } = forked("deaf", |born| hears_of_no_term(&born)).await;
+        link.read_exact(&mut [0]).expect("it is up");
+        let grace = Duration::from_millis(20);
+        assert_eq!(deaf.terminate(grace).await.expect("it ends").signal(), Some(Signal::KILL));
+    });
+}
+
+fn a_stopped_process_hears_that_it_is_to_end() {
+    pleach_executor::run(async {
+        let child = forked("child", |_| stand_still()).await.process;
+        child.signal(Signal::STOP).expect("it lives");
+        while child.stopped_by().is_none() {
+            pleach_executor::checkpoint().await.expect("not cancelled");
+        }
+        let status = child.terminate(Duration::from_secs(3600)).await.expect("it ends");
+        assert_eq!(status.signal(), Some(Signal::TERM), "and not of SIGKILL");
+    });
+}
+
+fn a_termination_that_is_cancelled_goes_on_when_it_is_asked_again() {
+    pleach_executor::run(async {
+        let Forked { process: deaf, mut link } = forked("deaf", |born| hears_of_no_term(&born)).await;
+        link.read_exact(&mut [0]).expect("it is up");
+        let asked = CancelScope::new()
+            .timeout(Duration::from_millis(5))
+            .run(async |_| match deaf.terminate(Duration::from_secs(3600)).await {
+                Err(TerminateError::Cancelled(c)) => Err::<(), _>(c),
+                other => panic!("{other:?}"),
+            })
+            .await;
+        assert!(matches!(asked, Ok(None)), "the scope has absorbed it");
+        assert_eq!(deaf.try_status(), None);
+        let status = deaf.terminate(Duration::ZERO).await.expect("it ends");
+        assert_eq!(status.signal(), Some(Signal::KILL));
     });
 }
 
@@ -270,7 +386,7 @@ fn children_that_die_at_once_are_all_noticed() {
             for code in 0..5 {
                 batch.push(forked("child", move |_| code).await.process);
             }
-            for (code, mut child) in batch.into_iter().enumerate() {
+            for (code, child) in batch.into_iter().enumerate() {
                 let status = child.wait().await.expect("not cancelled");
                 assert_eq!(status.code(), Some(i32::try_from(code).expect("small")));
             }
@@ -305,7 +421,7 @@ fn a_thread_that_was_joined_does_not_count() {
     pleach_executor::run(async {
         for _ in 0..count(200) {
             std::thread::spawn(|| ()).join().expect("no panic");
-            let mut child = forked("child", |_| 0).await.process;
+            let child = forked("child", |_| 0).await.process;
             assert_eq!(child.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
         }
     });
@@ -327,7 +443,7 @@ fn _forks_until_the_numbers_are_used_up() {
         }
         let mut refused = 0;
         // One more number in each round, until it is enough.
-        let mut child = loop {
+        let child = loop {
             for _ in 0..100 {
                 match fork(Plan::new("child"), (), |_, _| stand_still()).await {
                     Err(SpawnError::System { error, .. }) => {
@@ -387,7 +503,7 @@ fn nobody_survives_a_root_killed_while_the_tree_grows() {
     become_subreaper().expect("prctl");
     pleach_executor::run(async {
         for round in 0..count(100) {
-            let mut root = forked("root", |_| grow(3)).await.process;
+            let root = forked("root", |_| grow(3)).await.process;
             let micros =
                 Pid::this().as_raw().unsigned_abs().wrapping_add(round as u32).wrapping_mul(2_654_435_761)
                     % 4000;

@@ -120,7 +120,7 @@ fn a_dropped_listener_in_a_child_is_not_the_parents() {
         let signals = Signals::listen(&[Signal::USR1]).expect("signals");
         let kept = std::rc::Rc::new(std::cell::Cell::new(Some(signals)));
         let inherited = std::rc::Rc::clone(&kept);
-        let mut child = forked("child", move |_| {
+        let child = forked("child", move |_| {
             pleach_executor::run(async {
                 let _own = Signals::listen(&[Signal::USR1]).expect("the parent's is not the child's");
                 let before = signal_state().expect("/proc");
@@ -144,7 +144,7 @@ fn signals_at_a_child_never_run_the_parents_handler() {
     pleach_executor::run(async {
         let mut signals = Signals::listen(&[Signal::TERM, Signal::USR1]).expect("signals");
         for round in 0..count(1000) {
-            let mut child = forked("child", |_| stand_still()).await.process;
+            let child = forked("child", |_| stand_still()).await.process;
             let signal = if round % 2 == 0 { Signal::TERM } else { Signal::USR1 };
             // Somewhere between its first instruction and its last step of boot.
             child.signal(signal).expect("it is there");
@@ -157,7 +157,7 @@ fn signals_at_a_child_never_run_the_parents_handler() {
 fn a_child_listens_for_itself() {
     pleach_executor::run(async {
         let mut signals = Signals::listen(&[Signal::TERM]).expect("signals");
-        let Forked { mut process, mut link } = forked("child", |born| {
+        let Forked { process, mut link } = forked("child", |born| {
             pleach_executor::run(async {
                 let mut own = Signals::listen(&[Signal::TERM]).expect("the parent's is not the child's");
                 tell(&born);
@@ -182,7 +182,7 @@ fn tell(born: &Born) {
 fn a_thousand_signals_to_a_child_do_not_reach_the_parent() {
     pleach_executor::run(async {
         let mut signals = Signals::listen(&[Signal::USR1]).expect("signals");
-        let Forked { mut process, mut link } = forked("child", |born| {
+        let Forked { process, mut link } = forked("child", |born| {
             pleach_executor::run(async {
                 let mut own = Signals::listen(&[Signal::USR1, Signal::TERM]).expect("signals");
                 tell(&born);
@@ -206,7 +206,7 @@ fn a_thousand_signals_to_a_child_do_not_reach_the_parent() {
 
 fn death_by_default_looks_like_it() {
     pleach_executor::run(async {
-        let mut child = forked("child", |_| {
+        let child = forked("child", |_| {
             pleach_executor::run(async {
                 let _handled = Signals::listen(&[Signal::INT]).expect("signals");
                 raise_default(Signal::INT)
@@ -228,7 +228,7 @@ async fn orphaned(
     become_subreaper().expect("prctl");
     let (mut reader, writer) = pipe().expect("a pipe");
     let (mut go_reader, go) = pipe().expect("a pipe");
-    let mut root = fork(Plan::new("root"), (writer, go), move |_, granted| {
+    let root = fork(Plan::new("root"), (writer, go), move |_, granted| {
         let (writer, mut go) = granted.adopt().expect("nothing to register");
         pleach_executor::run(async {
             let child = fork(Plan::new("orphan"), writer, move |born, granted| {
@@ -269,7 +269,7 @@ fn listening_orphan(born: Born, out: std::io::PipeWriter) -> i32 {
 /// Of any kind, and although nobody asks for them.
 fn the_last_of_so_many_is_not_handled() {
     pleach_executor::run(async {
-        let mut child = forked("patient", |_| {
+        let child = forked("patient", |_| {
             pleach_executor::run(async {
                 let signals = Signals::listen(&[Signal::USR1, Signal::TERM]).expect("signals");
                 signals.last(3);
@@ -349,7 +349,7 @@ fn a_child_whose_parent_dies_while_it_boots_ends() {
     become_subreaper().expect("prctl");
     pleach_executor::run(async {
         for _ in 0..count(100) {
-            let mut root = forked("root", |_| {
+            let root = forked("root", |_| {
                 pleach_executor::run(async {
                     let _child = forked("child", |born| boot(&born)).await;
                     raise_default(Signal::KILL)
@@ -384,7 +384,7 @@ fn a_sigcont_from_elsewhere_makes_no_orphan() {
         process.signal(Signal::CONT).expect("it lives");
         process.signal(Signal::CONT).expect("it lives");
         process.signal(Signal::USR1).expect("it lives");
-        let mut process = process;
+        let process = process;
         let status = process.wait().await.expect("not cancelled");
         assert_eq!(status, ExitStatus::Exited(Signal::USR1.as_raw()));
         assert_eq!(low_level::epoch(), 0);

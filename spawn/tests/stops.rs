@@ -248,7 +248,7 @@ fn a_forked_child_forgets_the_inherited_one() {
             });
             0
         };
-        let mut forgetful = fork(Plan::new("forgetful"), (), entry).await.expect("fork").process;
+        let forgetful = fork(Plan::new("forgetful"), (), entry).await.expect("fork").process;
         assert!(forgetful.wait().await?.success());
         let child = sleeper().await;
         let told = Event::new();

@@ -84,7 +84,7 @@ pub(crate) async fn execed(name: &str) -> Forked {
 
 /// All that a child says, and that it ends well.
 pub(crate) async fn said_by(name: &str, given: Vec<OwnedFd>) -> String {
-    let mut child = exec(Plan::new(name), image(), given).await.expect("exec");
+    let child = exec(Plan::new(name), image(), given).await.expect("exec");
     let text = read_all(child.link);
     assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0), "{text}");
     text

@@ -151,7 +151,7 @@ pub(crate) fn read_all(mut link: UnixStream) -> String {
 }
 
 /// A process of a test that was forked and not needed any more: ends and is reaped.
-pub(crate) async fn end(mut process: Process) {
+pub(crate) async fn end(process: Process) {
     let _ = process.signal(pleach_spawn::Signal::KILL);
     let _ = process.wait().await.expect("not cancelled");
 }

@@ -40,7 +40,7 @@ impl Custody {
 
     /// Collects its status if it is dead.
     pub(crate) fn try_reap(&mut self) -> Option<WireStatus> {
-        let status = self.process.as_mut()?.try_reap().map(wire::status_to)?;
+        let status = self.process.as_ref()?.try_status().map(wire::status_to)?;
         self.here.count(|b| b.reaped += 1);
         Some(status)
     }
