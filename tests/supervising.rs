@@ -40,12 +40,21 @@ pleach::test_main!(
     what_a_supervisor_does_not_know_it_says,
     a_name_is_had_by_one_at_a_time_whatever_happens,
     a_closure_is_called_again_with_new_grants,
+    what_a_child_is_given_is_given_to_each_incarnation,
+    an_error_on_the_way_out_is_the_nurserys,
+    a_follower_is_over_with_its_nursery_and_stale_in_a_fork,
+    an_argument_that_does_not_fit_is_said_at_once,
+    a_supervisor_that_gives_up_is_started_again_by_its_own,
 );
 
 const WHO: Endpoint<(), (u32, u32)> = Endpoint::new("who");
 const END: Endpoint<bool, ()> = Endpoint::new("end");
 const WAIT: Endpoint<(), ()> = Endpoint::new("wait");
 const DEAF: Endpoint<(), ()> = Endpoint::new("deaf");
+const SUPERVISE: Endpoint<(), ()> = Endpoint::new("supervise");
+const READ: Endpoint<(), String> = Endpoint::new("read");
+const FAIL_LATE: Endpoint<(), ()> = Endpoint::new("fail_late");
+const LARGE: Endpoint<Vec<u8>, ()> = Endpoint::new("large");
 const SLOW: Endpoint<u64, ()> = Endpoint::new("slow");
 
 /// Longer than any case takes.
@@ -63,6 +72,24 @@ fn program() -> Program {
             context.actor().note("deaf");
             shielded(async |_| sleep_forever().await.map(|never| match never {})).await.map_err(Error::from)
         })
+        .endpoint(READ, async |context: Context, ()| {
+            let given = context.actor().take_given();
+            Ok(std::io::read_to_string(std::fs::File::from(given.into_iter().next().expect("it was given")))?)
+        })
+        .endpoint(FAIL_LATE, async |context: Context, ()| {
+            context.actor().note("up");
+            let Err(c) = sleep_forever().await;
+            drop(Error::from(c).reason().cloned());
+            Err(Error::msg("it could not clean up"))
+        })
+        .endpoint(SUPERVISE, async |_, ()| {
+            supervised(Supervision::new(Strategy::OneForOne).intensity(1, LONG), async |an| {
+                an.child(Child::call(start("leaf"), END, false))?;
+                Ok(())
+            })
+            .await
+        })
+        .endpoint(LARGE, async |_, _| Ok(()))
         .endpoint(SLOW, async |context: Context, ms| {
             context.actor().note("slow");
             let Err(c) = sleep_forever().await;
@@ -537,10 +564,11 @@ fn a_name_is_had_by_one_at_a_time_whatever_happens() {
                 for _ in 0..20 {
                     let name = names[dice.below(4)];
                     match dice.below(6) {
-                        0 | 1 => {
+                        which @ (0 | 1) => {
+                            let signal = if which == 0 { Signal::KILL } else { Signal::STOP };
                             let pid = an.children().iter().find(|c| c.name == name).and_then(|c| c.pid);
                             let pid = pid.and_then(|pid| i32::try_from(pid).ok());
-                            let _ = pid.map(|pid| signal_descendant(Pid::from_raw(pid), Signal::KILL));
+                            let _ = pid.map(|pid| signal_descendant(Pid::from_raw(pid), signal));
                         }
                         2 => {
                             _ = move_on_after(Duration::from_micros(300), async |_| an.restart(name).await)
@@ -593,6 +621,109 @@ fn a_closure_is_called_again_with_new_grants() {
         .expect_err("it fails each time");
         assert_eq!((made.get(), e.members().len()), (3, 3), "{e}");
         assert!(e.members().iter().all(|member| member.message == "as asked"), "{e}");
+        Ok(())
+    });
+}
+
+fn what_a_child_is_given_is_given_to_each_incarnation() {
+    at_root(async |_| {
+        supervised(one_for_one(), async |an| {
+            // All read the same place of the file, so who reads comes to its end.
+            let file = std::env::temp_dir().join("given");
+            std::fs::write(&file, "for all of you")?;
+            let start = start("a").give(std::fs::File::open(&file)?);
+            let a = an.child(Child::serve(start))?;
+            let mut portal = a.portal().await?;
+            assert_eq!(portal.call(READ, ()).await?, "for all of you");
+            for _ in 0..2 {
+                kill(portal.id().pid());
+                portal = a.after(&portal).await?;
+                assert_eq!(portal.call(READ, ()).await?, "", "the same open file, read to its end");
+            }
+            std::fs::remove_file(&file)?;
+            an.shut_down().await
+        })
+        .await
+    });
+}
+
+fn an_error_on_the_way_out_is_the_nurserys() {
+    for strategy in [one_for_one(), Supervision::new(Strategy::OneCancelsAll)] {
+        at_root(async |story| {
+            let e = supervised(strategy, async |an| {
+                an.child(Child::call(start("a"), FAIL_LATE, ()))?;
+                story.noted("up").await?;
+                an.cancel();
+                Ok(())
+            })
+            .await
+            .expect_err("nobody is left to start it again");
+            assert_eq!((e.message(), e.origin().path.as_str()), ("it could not clean up", "root/a"));
+            Ok(())
+        });
+    }
+}
+
+fn a_follower_is_over_with_its_nursery_and_stale_in_a_fork() {
+    at_root(async |_| {
+        let mut kept = None;
+        supervised(one_for_one(), async |an| {
+            let a = an.child(serve("a"))?;
+            a.portal().await?;
+            if !backend::ANEW {
+                let inherited = a.clone();
+                let tries = async move |_, ()| match inherited.portal().await {
+                    Err(e) => Ok(*e.kind() == ErrorKind::StaleHandle),
+                    Ok(_) => Ok(false),
+                };
+                assert!(an.fork(start("tries"), (), tries).await?, "it is the parent's");
+            }
+            kept = Some(a);
+            an.cancel();
+            Ok(())
+        })
+        .await?;
+        let e = kept.expect("it was kept").portal().await.expect_err("it has ended");
+        assert_eq!(*e.kind(), ErrorKind::Gone, "{e}");
+        Ok(())
+    });
+}
+
+fn an_argument_that_does_not_fit_is_said_at_once() {
+    at_root(async |story| {
+        supervised_with(Config::default().frame(1 << 16), one_for_one(), async |an| {
+            let e = an.child(Child::call(start("a"), LARGE, vec![0; 1 << 17])).expect_err("it does not fit");
+            assert_eq!(*e.kind(), ErrorKind::Protocol, "{e}");
+            assert!(an.children().is_empty());
+            Ok(())
+        })
+        .await?;
+        assert_eq!(story.take(), "");
+        Ok(())
+    });
+}
+
+fn a_supervisor_that_gives_up_is_started_again_by_its_own() {
+    at_root(async |story| {
+        let how = Supervision::new(Strategy::OneForOne).intensity(1, LONG);
+        let e = supervised(how, async |an| {
+            an.child(Child::call(start("middle").may_spawn(true), SUPERVISE, ()))?;
+            Ok(())
+        })
+        .await
+        .expect_err("neither can be kept");
+        let middle = "+middle1 +leaf1 -leaf1 +leaf2 -leaf2 -middle1";
+        assert_eq!(story.take(), format!("{middle} {}", middle.replace("middle1", "middle2")));
+        assert_eq!(e.members().len(), 2);
+        for (nth, gave_up) in e.members().iter().enumerate() {
+            assert!(matches!(gave_up.kind, ErrorKind::TooManyRestarts { most: 1, .. }), "{e}");
+            assert_eq!(
+                (gave_up.origin.path.as_str(), gave_up.origin.incarnation),
+                ("root/middle", nth as u32 + 1)
+            );
+            let leaves: Vec<_> = gave_up.members.iter().map(|leaf| leaf.origin.path.as_str()).collect();
+            assert_eq!(leaves, ["root/middle/leaf", "root/middle/leaf"]);
+        }
         Ok(())
     });
 }

@@ -157,8 +157,9 @@ impl Keeper {
         self.kept.borrow_mut()[place.0].alive = Some(alive.clone());
         let keeper = self.me.upgrade().expect("it is at work");
         // It cannot be refused: the nursery has not ended, because this is a task of it.
+        let alive_in_plan = InPlan(Rc::clone(&keeper), place);
         let _ = self.means.tasks.spawn(async move {
-            let told = up.told_on_drop();
+            let (told, _in_plan) = (up.told_on_drop(), alive_in_plan);
             let ended = own.run(async |_| keeper.live(&child, incarnation, alive).await).await;
             let ended = keeper.heard(place, ended);
             drop(told);
@@ -256,6 +257,22 @@ impl Keeper {
         let mut e = Error::of(kind, text).at(&self.means.here.id);
         self.deaths.take().into_iter().for_each(|death| e.because(death));
         e
+    }
+}
+
+/// However the task of an incarnation goes, the plan does not have it among the living.
+struct InPlan(Rc<Keeper>, Place);
+
+impl Drop for InPlan {
+    fn drop(&mut self) {
+        let InPlan(keeper, place) = self;
+        if !keeper.plan.borrow().state(*place).is_alive() {
+            return;
+        }
+        keeper.plan.borrow_mut().lost(*place);
+        let alive = keeper.kept.borrow_mut()[place.0].alive.take();
+        drop(alive);
+        keeper.changed.unpark_all();
     }
 }
 

@@ -195,6 +195,11 @@ impl Plan {
         }
     }
 
+    /// Nobody plans any more, and its process is gone, or about to be.
+    pub(crate) fn lost(&mut self, place: Place) {
+        self.rows[place.0].state = State::Over(How::Stopped);
+    }
+
     fn ended_by_itself(&mut self, place: Place, failed: bool, now: Instant) -> Consequence {
         let row = &mut self.rows[place.0];
         row.state = State::Over(if failed { How::Failed } else { How::Well });
