@@ -9,9 +9,12 @@
 //!
 //! Rules: what there is is looked at by the kernel's list of children. Every time in it is a hang guard.
 
-use pleach::{Backend, Context, Endpoint, Error, ErrorKind, Program, Start, actors};
+use pleach::{Actor, Backend, Context, Endpoint, Error, ErrorKind, Program, Start, actors, inventory};
 use pleach_spawn::children;
 use std::fs;
+use std::hint::black_box;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pleach::test_main!(
     program = program;
@@ -21,12 +24,23 @@ pleach::test_main!(
     where_there_can_be_none_it_is_exec,
     #[limit(60)]
     who_insists_on_it_is_told_why_there_is_none,
+    #[limit(3600)]
+    eight_threads_that_allocate_print_and_hold_locks_harm_nobody,
 );
 
+const ANSWERS: Endpoint<u64, String> = Endpoint::new("answers");
 const PARENTS_CHILDREN: Endpoint<(), Vec<String>> = Endpoint::new("parents_children");
 
 fn program() -> Program {
-    Program::new("root").endpoint(PARENTS_CHILDREN, async |_: Context, ()| Ok(parents_children()))
+    Program::new("root").endpoint(PARENTS_CHILDREN, async |_: Context, ()| Ok(parents_children())).endpoint(
+        ANSWERS,
+        async |_, n| {
+            // Allocates and prints: what a lock that was held in the copy would stop.
+            eprint!("{}", black_box(""));
+            print!("{}", black_box(""));
+            Ok(format!("{n} of {}", inventory::thread_count()?))
+        },
+    )
 }
 
 /// The names of the children of this process' parent, in order.
@@ -89,4 +103,49 @@ fn who_insists_on_it_is_told_why_there_is_none() {
         Ok(())
     });
     asked.expect("each is told");
+}
+
+/// How often: the number in `COUNT`, or a few.
+fn count() -> u64 {
+    std::env::var("COUNT").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
+}
+
+fn eight_threads_that_allocate_print_and_hold_locks_harm_nobody() {
+    let (ended, lock) = (AtomicBool::new(false), Mutex::new(0_u64));
+    std::thread::scope(|s| {
+        let busy = [0; 8].map(|byte: u8| {
+            let (ended, lock) = (&ended, &lock);
+            s.spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    let mut held = lock.lock().expect("nobody panics");
+                    *held += 1;
+                    drop(black_box(vec![byte; 4096]));
+                    print!("{}", black_box(""));
+                    eprint!("{}", black_box(""));
+                    drop(held);
+                    std::thread::yield_now();
+                }
+            })
+        });
+        let asked: Result<_, Error> = program().try_run(async |_| {
+            for n in 0..count() {
+                let answer: String = actors(async |an| an.call_with("asked", ANSWERS, n).await).await?;
+                assert_eq!(answer, format!("{n} of 1"), "a child has its own thread and no other");
+                if n % 10 == 0 {
+                    let forked: Result<(), Error> =
+                        actors(async |an| an.fork("forked", (), async |_: Actor, ()| Ok(())).await).await;
+                    let refused = forked.expect_err("there are other threads");
+                    assert!(matches!(refused.kind(), ErrorKind::NotSingleThreaded), "{refused:?}");
+                }
+            }
+            Ok(())
+        });
+        ended.store(true, Ordering::Relaxed);
+        // The scope waits for their code only, and not for the threads.
+        for thread in busy {
+            thread.join().expect("no panic");
+        }
+        asked.expect("each answers");
+    });
+    assert!(*lock.lock().expect("nobody panics") > 0, "they were at work");
 }
