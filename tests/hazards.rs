@@ -15,8 +15,7 @@ use std::collections::BTreeSet;
 const LAST: u32 = 76;
 
 /// The rows of which something is not shown yet. This list only gets shorter.
-const OWED: &[u32] =
-    &[10, 11, 12, 13, 14, 15, 21, 23, 32, 33, 34, 35, 44, 45, 47, 48, 50, 55, 56, 69, 70];
+const OWED: &[u32] = &[12, 13, 14, 15, 21, 23, 32, 33, 34, 44, 45, 47, 48, 50, 55, 56, 69, 70];
 
 /// What is wrong with the list `tsv`, given a way to read the files that it names.
 fn findings(tsv: &str, owed: &[u32], read: impl Fn(&str) -> Option<String>) -> Vec<String> {
@@ -48,7 +47,9 @@ fn findings(tsv: &str, owed: &[u32], read: impl Fn(&str) -> Option<String>) -> V
     found.extend((1..=LAST).filter(|n| !seen.contains(n)).map(|n| format!("hazard {n} has no row")));
     let listed: BTreeSet<u32> = owed.iter().copied().collect();
     found.extend(owes.difference(&listed).map(|n| format!("{n} is owed, and was not")));
-    found.extend(listed.difference(&owes).map(|n| format!("{n} is shown: take it off the list of what is owed")));
+    found.extend(
+        listed.difference(&owes).map(|n| format!("{n} is shown: take it off the list of what is owed")),
+    );
     found
 }
 
@@ -85,9 +86,8 @@ fn planted_gaps_are_found() {
     let text = "pleach::test_main!(\n    a_process,\n);\n#[test]\nfn a_fact() {}\nfn a_process() {}\nfn no_test() {}";
     let text = format!("\n{text}");
     let read = |file: &str| (file == "x.rs").then(|| text.clone());
-    let complete = |last: u32| {
-        (1..=last).map(|n| format!("{n}\t-\t-\tbecause of a good reason\n")).collect::<String>()
-    };
+    let complete =
+        |last: u32| (1..=last).map(|n| format!("{n}\t-\t-\tbecause of a good reason\n")).collect::<String>();
     assert_eq!(findings(&complete(LAST), &[], read), Vec::<String>::new());
     assert_eq!(findings(&complete(LAST), &[7], read).len(), 1, "not owed any more");
     let one = |row: &str| findings(&format!("{}{row}\n", complete(LAST - 1)), &[], read);

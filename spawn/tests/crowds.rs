@@ -14,19 +14,26 @@ mod again;
 mod support;
 
 use again::{Entry, image, leaves_with_9, reads_until_eof, say};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pleach_executor::{Cancelled, nursery, sleep};
 use pleach_spawn::{
-    Born, ExitStatus, ForkServer, Forked, Pid, Plan, SpawnError, become_subreaper, children, fork,
+    Born, ExitStatus, ForkServer, Forked, Pid, Plan, Signal, SpawnError, become_subreaper, children, fork,
     no_children, open_fds, thread_count,
 };
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 use support::{count, output_of, program, read_all};
 
-const ENTRIES: &[Entry] = entries![leaves_with_9, reads_until_eof, tells_its_descriptors];
+const ENTRIES: &[Entry] = entries![
+    leaves_with_9,
+    reads_until_eof,
+    tells_its_descriptors,
+    reads_its_standard_input,
+    overflows_its_stack,
+];
 
 fn main() -> ExitCode {
     again::start(ENTRIES, cases)
@@ -38,6 +45,9 @@ fn cases() -> ExitCode {
         a_thousand_live_at_the_same_time,
         without_processes_nothing_is_left_and_it_works_again,
         without_memory_nothing_is_left_and_it_works_again,
+        standard_streams_keep_their_flags_whatever_a_child_does_with_them,
+        a_lock_on_a_file_is_neither_lost_nor_kept_by_a_child,
+        a_child_that_overflows_its_stack_is_aborted,
         _may_have_few_processes,
         _may_have_little_memory,
     ])
@@ -290,4 +300,79 @@ fn _may_have_little_memory() {
         all_are_gone().await;
     });
     println!("refused and made again");
+}
+
+// ---- what a child shares with its parent
+
+fn reads_its_standard_input(_: Born, _: Vec<OwnedFd>) -> i32 {
+    pleach_executor::run(async {
+        let stdin = pleach_executor::io::stdin().expect("it is there");
+        let _bytes = stdin.read(&mut [0; 16]).await;
+    });
+    0
+}
+
+/// The mode of a description is everybody's who has it.
+fn standard_streams_keep_their_flags_whatever_a_child_does_with_them() {
+    let flags = || {
+        let of = |fd: BorrowedFd<'_>| fcntl(fd, FcntlArg::F_GETFL).expect("it is open");
+        (of(std::io::stdin().as_fd()), of(std::io::stdout().as_fd()), of(std::io::stderr().as_fd()))
+    };
+    let before = flags();
+    pleach_executor::run(async {
+        for maker in Maker::each().await {
+            let child = maker.make("reads_its_standard_input").await.expect("it is made");
+            assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
+            assert_eq!(flags(), before, "{}", maker.name());
+        }
+        all_are_gone().await;
+    });
+}
+
+/// A lock of flock(2) goes with the last descriptor of its description, and a child must have none.
+fn a_lock_on_a_file_is_neither_lost_nor_kept_by_a_child() {
+    let path = std::env::temp_dir().join(format!("pleach-lock-{}", Pid::this()));
+    let open = || fs::File::create(&path).expect("a file");
+    let try_lock = || Flock::lock(open(), FlockArg::LockExclusiveNonblock).map_err(|(_, e)| e);
+    pleach_executor::run(async {
+        for maker in Maker::each().await {
+            let held = try_lock().expect("nobody has it");
+            let first = maker.make("leaves_with_9").await.expect("it is made");
+            assert_eq!(first.process.wait().await.expect("not cancelled"), ExitStatus::Exited(9));
+            assert_eq!(
+                try_lock().err(),
+                Some(nix::errno::Errno::EWOULDBLOCK),
+                "{}: still held",
+                maker.name()
+            );
+            let Forked { process, link } = maker.make("reads_until_eof").await.expect("it is made");
+            drop(held);
+            let free = try_lock();
+            assert!(free.is_ok(), "{}: its child holds it", maker.name());
+            drop((free, link));
+            assert_eq!(process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
+        }
+        all_are_gone().await;
+    });
+    fs::remove_file(&path).expect("it is there");
+}
+
+fn overflows_its_stack(_: Born, _: Vec<OwnedFd>) -> i32 {
+    #[expect(unconditional_recursion, reason = "that is what it is for")]
+    fn deeper(n: u64) -> u64 {
+        std::hint::black_box(deeper(std::hint::black_box(n) + 1) + n)
+    }
+    i32::from(deeper(0) == 0)
+}
+
+/// By std's handler, which says so, and not by a bare SIGSEGV.
+fn a_child_that_overflows_its_stack_is_aborted() {
+    pleach_executor::run(async {
+        for maker in Maker::each().await {
+            let child = maker.make("overflows_its_stack").await.expect("it is made");
+            let status = child.process.wait().await.expect("not cancelled");
+            assert_eq!(status.signal(), Some(Signal::ABRT), "{}: {status}", maker.name());
+        }
+        all_are_gone().await;
+    });
 }
