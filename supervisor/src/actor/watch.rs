@@ -15,13 +15,15 @@
 //!   the receiving side is the end of the link.
 //! * The loop routes. It never awaits a full queue or a handler.
 //!
-//! The ladder's rungs are climbed in `watch/rungs.rs`; what the children of a nursery have in common is in `siblings.rs`.
+//! What a child says is routed in `watch/route.rs`, the ladder's rungs are climbed in `watch/rungs.rs` and hurried down in
+//! `watch/haste.rs`; what the children of a nursery have in common is in `siblings.rs`.
 
 mod haste;
+mod route;
 mod rungs;
 
 use super::custody::Custody;
-use super::event::{Ending, Event};
+use super::event::Ending;
 use super::here::Here;
 use super::id::ActorId;
 use super::siblings::{Share, Siblings};
@@ -29,15 +31,14 @@ use super::verdict::{Final, Seen, Stopped, Told, Verdict, decide};
 use crate::config::Config;
 use crate::error::Error;
 use crate::handle::Up;
-use crate::line::{Answer, Fate, Line};
+use crate::line::Line;
 use crate::supervise::Stop;
 use crate::teardown::{Action, DYING, Ladder};
 use crate::wire;
 use haste::Haste;
 use pleach_executor::{CancelScope, Cancelled, Instant, ScopeHandle, check, now, sleep_until};
 use pleach_ipc::proto::{
-    Backend, BootPhase, Expected, LastWords, Ledger, Message, ParentBoot, ParentStep, ProtocolError, Role,
-    Spec, WireStatus,
+    Backend, BootPhase, Expected, LastWords, Message, ParentBoot, ProtocolError, Role, Spec, WireStatus,
 };
 use pleach_ipc::{ChannelError, DrainEnd, Reader};
 use pleach_spawn::{Process, Signal, Stops};
@@ -297,95 +298,6 @@ impl Watch {
             }
         })
         .await
-    }
-
-    fn message(&mut self, m: Message) {
-        match m {
-            Message::Hello(_) | Message::Ready => self.boot_message(m),
-            Message::LastWords(words) => self.last_words = Some(words),
-            Message::Failed { error, ledger } => self.ended(Final::Failed(Error::from_tree(error)), ledger),
-            Message::CancelAck { ledger, .. } => self.ended(Final::Acknowledged, ledger),
-            early if self.booting().is_some() => {
-                self.protocol_error(format!("it said {} before it was ready", early.name()));
-            }
-            Message::Return { value, ledger } => self.ended(Final::Returned(value), ledger),
-            Message::Goodbye => {}
-            Message::CallReturned { dialog, value } => self.answered(dialog, Answer::Returned(value)),
-            Message::CallFailed { dialog, error } => {
-                self.answered(dialog, Answer::Failed(Error::from_tree(error)))
-            }
-            Message::CallCancelled { dialog } => self.answered(dialog, Answer::Cancelled),
-            other => {
-                let name = other.name();
-                match wire::event_from(other) {
-                    Some(event) if event.is_below(self.id.path()) => self.here.tell(&event),
-                    Some(_) => self.protocol_error(format!("{name} is of an actor that is not below it")),
-                    None => self.protocol_error(format!("{name} is said by parents only")),
-                }
-            }
-        }
-    }
-
-    fn answered(&mut self, dialog: u64, answer: Answer) {
-        match self.line.answer(dialog, answer) {
-            // An error whose caller has dropped the call: whoever observes the tree is left to hear of it.
-            Fate::Late(Answer::Failed(e)) => {
-                let text = format!(
-                    "a call into {} failed when nobody waited for it any more: {}",
-                    self.id.path(),
-                    e.summary()
-                );
-                self.here.tell(&Event::Note { path: self.here.id.path().to_owned(), text });
-            }
-            Fate::Taken | Fate::Late(_) => {}
-            Fate::Unasked => self.protocol_error(format!(
-                "dialog {dialog} was answered, and not asked for or answered before"
-            )),
-        }
-    }
-
-    fn boot_message(&mut self, m: Message) {
-        match self.boot.handle(m) {
-            Ok(ParentStep::Greet(_, spec)) => {
-                if self.ladder.is_none() {
-                    self.due = Some(self.ready_by);
-                }
-                // Refused: as in `ask`.
-                let _ = self.line.channel.try_send_now(&Message::Spec(spec));
-            }
-            Ok(ParentStep::Running) => {
-                self.line.channel.open(self.line.limits);
-                if self.ladder.is_none() {
-                    self.due = None;
-                }
-                if let Some(first) = self.first.take() {
-                    // Refused: as in `ask`. It fits, and nothing else waits to be written.
-                    let _ = self.line.channel.try_send_now(&first);
-                }
-                self.up.is_ready();
-            }
-            Err(e) => self.protocol_error(e.to_string()),
-        }
-    }
-
-    /// The last message: from now on the process has the time of a cancel to go.
-    fn ended(&mut self, last: Final, ledger: Ledger) {
-        if self.last.is_some() {
-            return self.protocol_error("it ended twice".to_owned());
-        }
-        self.here.count(|books| books.add(ledger));
-        self.last = Some(last);
-        if self.ladder.is_none() {
-            let now = now();
-            let mut ladder = Ladder::new(now, now + self.config.cancel, &self.config);
-            ladder.asked();
-            self.ladder = Some(ladder);
-        }
-    }
-
-    fn protocol_error(&mut self, text: String) {
-        self.stop(Stopped::Protocol(text));
-        self.lose_link();
     }
 
     fn link_ended(&mut self, e: Option<ChannelError>) {
