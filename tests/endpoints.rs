@@ -44,6 +44,7 @@ pleach::test_main!(
     an_actor_is_gone_when_it_dies_at_any_step,
     a_large_argument_and_a_large_value_cross,
     a_nursery_that_is_dropped_ends_its_calls,
+    a_call_with_a_limit_is_over_then_and_its_late_answer_is_counted,
     an_actor_is_killed_without_being_asked_also_after_it_was,
     who_watches_an_actor_hears_how_it_ended_and_lives_on,
     a_spawn_that_is_cancelled_or_dropped_leaves_no_actor,
@@ -734,6 +735,34 @@ fn a_nursery_that_is_dropped_ends_its_calls() {
         let e = portal.call(DOUBLE, 1).await.expect_err("it was killed");
         assert!(e.is_cancelled() || *e.kind() == ErrorKind::Gone, "{e}");
         Ok(())
+    });
+}
+
+/// The endpoint waits until it is stopped: it answers late, and the actor has longer for it than any case takes.
+fn a_call_with_a_limit_is_over_then_and_its_late_answer_is_counted() {
+    on_each(async |backend| {
+        let config = Config::default().cancel(Duration::from_secs(600));
+        actors_with(config, async |an| {
+            let portal = an.spawn(worker(backend)).await?;
+            let notes = Notes::listen();
+            let short = Duration::from_millis(20);
+            let e = portal.call_within(short, WAIT, "short".to_owned()).await.expect_err("it waits for ever");
+            assert_eq!(*e.kind(), ErrorKind::TooSlow, "{e}");
+            notes.until("short has ended").await?;
+            // An answer that comes after it says that its own has come.
+            assert_eq!(portal.call_within(Duration::from_secs(600), DOUBLE, 4).await?, 8);
+            assert_eq!((portal.statistics().late_answers, portal.statistics().open_calls), (1, 0));
+            let e = portal.call_within(short, DEAF, ()).await.expect_err("nor is it awaited");
+            assert_eq!(*e.kind(), ErrorKind::TooSlow, "{e}");
+            let cancelled = move_on_after(short, async |_| {
+                portal.call_within(Duration::from_millis(40), DEAF, ()).await.map(drop)
+            });
+            let e = cancelled.await.expect_err("nor after a cancel");
+            assert_eq!(*e.kind(), ErrorKind::TooSlow, "{e}");
+            portal.kill();
+            Ok(())
+        })
+        .await
     });
 }
 

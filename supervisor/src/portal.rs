@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::handle::ActorHandle;
 use crate::line::{Answer, Death, Line};
 use crate::wire;
-use pleach_executor::{Cancelled, check, low_level, move_on_after, shielded};
+use pleach_executor::{Cancelled, check, low_level, move_on_after, shielded, sleep};
 use pleach_ipc::proto::{EncodeError, Message, Payload, Why, WireCause};
 use pleach_ipc::{ChannelError, codec};
 use serde::Serialize;
@@ -28,6 +28,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 /// An actor that serves endpoints, as its parent holds it. Clones are the same portal; dropping all of them leaves the
 /// actor running, until its nursery is cancelled.
@@ -93,6 +94,41 @@ impl Portal {
         let args = codec::encode(&args).map_err(Error::new)?;
         let value = self.ask(endpoint.name(), args).await?;
         codec::decode(&value).map_err(|e| Error::decode(endpoint.name(), Payload::Value, &e))
+    }
+
+    /// [`call`](Portal::call) with a limit of time, after which it is over here: the actor is told to stop, and not waited
+    /// for. What comes of it later is dropped, and counted ([`PortalStatistics::late_answers`]).
+    ///
+    /// With [`fail_after`](crate::fail_after) around `call` instead, the call also waits until the actor has stopped.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`call`](Portal::call).
+    ///
+    /// # Errors
+    ///
+    /// `TooSlow` after the limit; otherwise those of [`call`](Portal::call).
+    pub async fn call_within<A, R>(
+        &self,
+        limit: Duration,
+        endpoint: Endpoint<A, R>,
+        args: A,
+    ) -> Result<R, Error>
+    where
+        A: Serialize,
+        R: DeserializeOwned,
+    {
+        let mut call = pin!(self.call(endpoint, args));
+        // A cancellation is the call's to deal with, and has no more time than the call.
+        let mut time = pin!(shielded(async |_| sleep(limit).await));
+        let answer = poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => time.as_mut().poll(cx).map(|_over: Result<(), Cancelled>| None),
+        });
+        answer.await.unwrap_or_else(|| {
+            let text = format!("{} did not answer {} within {limit:?}", self.id, endpoint.name());
+            Err(Error::of(ErrorKind::TooSlow, text))
+        })
     }
 
     async fn ask(&self, endpoint: &str, args: Vec<u8>) -> Result<Vec<u8>, Error> {
