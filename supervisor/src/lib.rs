@@ -57,3 +57,8 @@ pub use wire::{Cause, Why};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The code of the pages compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/supervision.md")]
+struct SupervisionPage;

@@ -6,7 +6,7 @@
 //!              │ ─────────────── Spec ──────────────────────────► │   if it cannot get up
 //!              │ ◄────────────── Ready ─────────────────────────  │
 //!   run        │ ◄────────────── Started, Reaped, Progress ─────  │   of its descendants, relayed hop by hop
-//!              │ ─────────────── Cancel ────────────────────────► │   at most once per request
+//!              │ ─────────────── Cancel ────────────────────────► │   once per request; a second one hastens
 //!              │ ◄────────────── CancelAck ─────────────────────  │   sent by the path on which it leaves
 //!   dialogs    │ ─────────────── Call ──────────────────────────► │   at most once per number
 //!              │ ─────────────── CallCancel ────────────────────► │   at most once per dialog
