@@ -13,8 +13,8 @@
 //! With `--backend fork` an actor is a closure in a copy of its parent's memory, with `--backend exec` the endpoint [`GROW`]
 //! in this program begun anew.
 //!
-//! With `--deaf` the leaves do not heed a cancellation: their parents have to kill them when `--deadline` is over. With
-//! `--panic` the root panics when it is cancelled, and comes home all the same.
+//! With `--deaf` the leaves do not heed a cancellation: their parents have to kill them when `--deadline` is over, and after a
+//! second Ctrl-C when `--grace` is. With `--panic` the root panics when it is cancelled, and comes home all the same.
 
 use pleach::{
     Actor, Backend, Config, Context, Endpoint, Error, Event, Program, Start, actors, shielded, sleep_forever,
@@ -48,10 +48,10 @@ struct Shape {
 /// An actor of the tree, so many levels above the leaves.
 const GROW: Endpoint<(Shape, u32), ()> = Endpoint::new("idle_tree.grow");
 
-const USAGE: &str = "usage: idle_tree [--breadth B] [--depth D] [--backend fork|server|exec] [--deadline SECONDS] [--deaf] [--panic]";
+const USAGE: &str = "usage: idle_tree [--breadth B] [--depth D] [--backend fork|server|exec] [--deadline SECONDS] [--grace SECONDS] [--deaf] [--panic]";
 
 fn main() -> ExitCode {
-    let (shape, deadline) = match options() {
+    let (shape, config) = match options() {
         Ok(Some(options)) => options,
         Ok(None) => return help(),
         Err(e) => {
@@ -60,7 +60,6 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let config = Config::default().cancel(deadline);
     let program =
         Program::new("root").config(config).endpoint(GROW, async |context: Context, (shape, level)| {
             grow(context.actor().clone(), shape, level).await
@@ -110,17 +109,22 @@ fn help() -> ExitCode {
 }
 
 /// `None`: only how to use it.
-fn options() -> Result<Option<(Shape, Duration)>, lexopt::Error> {
+fn options() -> Result<Option<(Shape, Config)>, lexopt::Error> {
     use lexopt::prelude::*;
     let mut s = Shape { breadth: 2, depth: 2, how: How::Fork, deaf: false, panic: false };
-    let mut deadline = Duration::from_secs(5);
+    let mut config = Config::default();
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
             Long("breadth") => s.breadth = positive("breadth", &args.value()?.string()?)?,
             Long("depth") => s.depth = positive("depth", &args.value()?.string()?)?,
             Long("deadline") => {
-                deadline = Duration::from_secs(positive("deadline", &args.value()?.string()?)?.into());
+                let seconds = positive("deadline", &args.value()?.string()?)?;
+                config = config.cancel(Duration::from_secs(seconds.into()));
+            }
+            Long("grace") => {
+                let seconds = positive("grace", &args.value()?.string()?)?;
+                config = config.orphan_grace(Duration::from_secs(seconds.into()));
             }
             Long("backend") => {
                 s.how = match args.value()?.string()?.as_str() {
@@ -141,7 +145,7 @@ fn options() -> Result<Option<(Shape, Duration)>, lexopt::Error> {
         }
     }
     match u64::from(s.breadth).checked_pow(s.depth) {
-        Some(leaves) if leaves <= 10_000 => Ok(Some((s, deadline))),
+        Some(leaves) if leaves <= 10_000 => Ok(Some((s, config))),
         _ => Err("--breadth to the power of --depth is over 10000 leaves: choose smaller ones".into()),
     }
 }
