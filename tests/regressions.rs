@@ -1,14 +1,15 @@
 //! What was wrong once, each as the smallest program that showed it: with tasks, with what only a fork inherits, and with the
 //! root of a tree. What was wrong with the lives of actors is in `life_regressions.rs`, on every backend.
 
+use nix::sys::signal::{SigSet, Signal as Number};
 use pleach::{
-    Error, ErrorKind, Program, Step, actors, checkpoint, inventory, nursery, run, shielded, sleep,
-    sleep_forever, sync::Event,
+    Actor, Error, ErrorKind, Program, Step, actors, checkpoint, inventory, nursery, run, shielded, sleep,
+    sleep_forever, stats, sync::Event,
 };
 use pleach_executor::{
     CancelCause, CancelScope, Cancelled, Nursery, Started, fd::AsyncFd, low_level, yield_now,
 };
-use pleach_spawn::{ExitStatus, Plan, fork};
+use pleach_spawn::{ExitStatus, Pid, Plan, Signal, fork, signal_descendant};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::Write;
@@ -31,6 +32,8 @@ pleach::test_main!(
     #[limit(120)]
     a_stray_that_ignores_its_shutdown_keeps_no_process_for_ever,
     a_stray_cancelled_at_the_root_is_no_interrupt,
+    #[limit(60)]
+    a_program_that_is_started_with_sigchld_blocked_hears_of_a_stop,
     a_child_that_was_made_is_given_out_although_its_scope_was_cancelled_since,
     a_foreign_waker_that_is_replaced_may_drop_what_it_waited_for,
     a_failure_in_one_run_is_not_offset_by_what_another_run_left,
@@ -255,6 +258,30 @@ fn a_stray_cancelled_at_the_root_is_no_interrupt() {
         let status = program.await.unwrap().process.wait().await.unwrap();
         assert_eq!(status, ExitStatus::Exited(1));
     });
+}
+
+/// A mask is inherited across exec: it was blocked by whoever started the program, and the stop of an actor told nobody anything.
+fn a_program_that_is_started_with_sigchld_blocked_hears_of_a_stop() {
+    let mut blocked = SigSet::empty();
+    blocked.add(Number::SIGCHLD);
+    blocked.thread_block().expect("it can be blocked");
+    let stopped: Result<(), Error> = Program::new("program").try_run(async |_| {
+        let fired = stats().timers_fired;
+        let r: Result<(), Error> = actors(async |an| {
+            let _stands = an.fork("stands", (), async |_: Actor, ()| {
+                signal_descendant(Pid::this(), Signal::STOP)?;
+                sleep_forever().await?;
+                Ok(())
+            });
+            Ok(())
+        })
+        .await;
+        let e = r.expect_err("it was stopped");
+        assert!(e.to_string().contains("SIGSTOP"), "{e}");
+        assert_eq!(stats().timers_fired, fired, "the event has told it");
+        Ok(())
+    });
+    stopped.expect("it is told");
 }
 
 /// The caller was told that its fork had been cancelled, and the child that was there already was killed.

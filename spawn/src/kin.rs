@@ -22,12 +22,14 @@ use std::io;
 pub(crate) const MARK: i32 = 64;
 
 /// From now on this process is a root: what it starts by other means than this crate is not of its tree, also if it was
-/// started itself by somebody of a tree.
+/// started itself by somebody of a tree. And it hears of its children: SIGCHLD is not blocked on this thread any more, if whoever
+/// started this process had it blocked (a mask is inherited across exec).
 ///
 /// # Errors
 ///
 /// What the system says; it has nothing to say against this.
 pub fn begin_tree() -> io::Result<()> {
+    sys::unblock(libc::SIGCHLD);
     sys::set_action(MARK, Action::Default).map(drop)
 }
 
