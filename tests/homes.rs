@@ -65,6 +65,7 @@ const RAW_FORK: Home = Home {
     homes: &["spawn/src/fork.rs", "spawn/src/sys.rs", "spawn/src/sys/births.rs"],
     exceptions: &[
         ("benches/tree/raw.rs", "the floor that our own fork is measured against"),
+        ("benches/spawn/raw.rs", "the floors that our own fork and our fork server are measured against"),
         ("spawn/tests/fork_server.rs", "a filter that forbids the call"),
         ("tests/backends.rs", "a filter that forbids the call"),
     ],
@@ -87,6 +88,7 @@ const UNSAFE: Home = Home {
             "the calls of raw::Child: their obligations are kept there, by who takes a child out of the table and when",
         ),
         ("benches/support/allocations.rs", "an allocator that counts"),
+        ("benches/spawn/raw.rs", "bare fork, clone, waitpid and _exit: the floors of making processes"),
         (
             "benches/tree/raw.rs",
             "bare fork, waitid and _exit: the floor that our own fork is measured against",
