@@ -146,10 +146,10 @@ fn a_death_in_the_middle_of_a_message_is_a_death() {
 
 /// What the child says when its time is over came as the answer to another question.
 fn a_late_answer_to_a_boot_that_timed_out_is_a_time_out() {
-    // Nobody hears of the stop that makes the child late.
-    hear_of_no_stops();
     for step in [Step::Hello, Step::Spec, Step::Ready] {
         let r: Result<(), Error> = at_root(program, async || {
+            // Nobody hears of the stop that makes the child late. In here: a program that begins hears of its children.
+            hear_of_no_stops();
             let config = Config::default().boot(Duration::from_millis(200));
             actors_with(config, async |an| {
                 let late = Rc::new(Cell::new(0));
