@@ -10,6 +10,7 @@
 
 mod clip;
 pub mod decoder;
+pub mod dialogs;
 pub mod encoder;
 pub mod error_tree;
 pub mod frame;
