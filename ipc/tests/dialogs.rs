@@ -52,7 +52,7 @@ impl Pair {
         self.settle();
         assert_eq!(text(&mut self.there, dialog), "args:args");
         assert_eq!(text(&mut self.here, dialog), "started:up");
-        (events(&mut self.here), events(&mut self.there));
+        let _both = (events(&mut self.here), events(&mut self.there));
         dialog
     }
 }
@@ -368,7 +368,7 @@ fn blocked() -> (Pair, DialogId) {
     let item = Err(SendError::WouldBlock(vec![1]));
     assert_eq!(pair.here.send(dialog, vec![1]), item);
     assert!(!pair.here.wants_transmit(), "nothing can leave");
-    (events(&mut pair.here), events(&mut pair.there));
+    let _both = (events(&mut pair.here), events(&mut pair.there));
     (pair, dialog)
 }
 

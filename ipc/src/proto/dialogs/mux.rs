@@ -505,7 +505,7 @@ impl Mux {
         (self.line, self.partial, self.unanswered) = (Line::default(), Vec::new(), 0);
         let ids: Vec<DialogId> = self.table.keys().copied().collect();
         for dialog in ids {
-            let entry = self.table.get_mut(&dialog).expect("it was in the table just now");
+            let Some(entry) = self.table.get_mut(&dialog) else { continue };
             entry.outbox.clear();
             entry.waits = Waits::default();
             if let Some(by) = entry.dialog.lose(&loss) {
