@@ -118,9 +118,7 @@ fn or_forbid<T>(born: &Born, control: &OwnedFd, what: &str, done: io::Result<T>)
 /// What `main` has opened before, all children of a server would have in common: an epoll instance, a position in a file. Such a
 /// program has its children by exec.
 fn forbid_if_shared(born: &Born, control: &OwnedFd, declared: &[RawFd]) {
-    let open = or_leave(born, "/proc/self/fd", open_fds());
-    let other = open.into_iter().find(|(fd, _)| *fd > 2 && !declared.contains(fd));
-    if let Some((fd, target)) = other {
+    if let Some((fd, target)) = or_leave(born, "/proc/self/fd", undeclared(declared)) {
         Server::forbid(control, 0);
         let text = format!(
             "descriptor {fd} ({target}) is open before `reborn` is called: a fork server's children would share it"
@@ -130,9 +128,22 @@ fn forbid_if_shared(born: &Born, control: &OwnedFd, declared: &[RawFd]) {
     }
 }
 
+/// A descriptor that is open beside the standard streams and these, and what it stands for.
+fn undeclared(declared: &[RawFd]) -> io::Result<Option<(RawFd, String)>> {
+    Ok(open_fds()?.into_iter().find(|(fd, _)| *fd > 2 && !declared.contains(fd)))
+}
+
+/// May this child split? Not one that `main` has left something, which all children of its twin would share. One of a fork
+/// server has nothing but what its server had.
+fn may_split(child: &Reborn, image: &Image) -> bool {
+    let mut declared: Vec<RawFd> = child.given.iter().map(AsRawFd::as_raw_fd).collect();
+    declared.extend([LINK, image.number()]);
+    child.by_server || undeclared(&declared).is_ok_and(|other| other.is_none())
+}
+
 /// A child has done its first steps: if it is to have a fork server, it splits.
 fn brought_up(child: Reborn, image: Image, alone: Alone, marker: &Marker, last_words: LastWords) -> Start {
-    if marker.office != Office::Spawner {
+    if marker.office != Office::Spawner || !may_split(&child, &image) {
         return Start::Reborn(child, image);
     }
     match split(alone, &image) {

@@ -78,6 +78,7 @@ fn cases() -> ExitCode {
         _gives_up_its_user,
         _may_not_call,
         _has_a_server_after,
+        _has_a_child_without_a_twin,
     ])
 }
 
@@ -554,6 +555,21 @@ fn what_main_has_left_is_not_shared_by_children() {
     });
     assert!(said.contains("is open before `reborn` is called"), "{said:?}");
     assert_eq!(said.matches("there can be no fork server here").count(), 3, "{said:?}");
+    let said = output_of({
+        let mut command = program("_has_a_child_without_a_twin");
+        command.env(LEAVES, "file");
+        command
+    });
+    assert_eq!(said, "true true\n", "neither has one that was made by exec a server beside it");
+}
+
+fn _has_a_child_without_a_twin() {
+    pleach_executor::run(async {
+        let plan = Plan::new("has_no_twin").with_fork_server();
+        let child = pleach_spawn::exec(plan, image(), Vec::new()).await.expect("exec");
+        println!("{}", read_all(child.link));
+        assert_eq!(child.process.wait().await.expect("not cancelled"), ExitStatus::Exited(0));
+    });
 }
 
 fn _has_a_server_after() {
