@@ -17,6 +17,7 @@ use pleach_executor::testing::run_virtual;
 use pleach_executor::threads::resolve;
 use pleach_executor::{CancelScope, In, Instant, check, now, run, sleep};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -176,14 +177,16 @@ async fn silent() -> io::Result<(TcpListener, Vec<TcpStream>)> {
     Ok((full, waiting))
 }
 
-/// How many sockets of this machine are asking that port whether they may connect (proc_net_tcp(5), state SYN_SENT).
+/// How many sockets of this machine are asking that port whether they may connect (proc_net_tcp(5), state SYN_SENT). The table
+/// is read in pieces, and has one twice if another comes or goes in between: so they are told apart by where they are.
 fn asking(port: u16) -> usize {
     let table = fs::read_to_string("/proc/net/tcp").expect("a table");
-    let asks = |line: &&str| {
-        let mut words = line.split_whitespace().skip(2);
-        words.next().is_some_and(|to| to.ends_with(&format!(":{port:04X}"))) && words.next() == Some("02")
+    let asks = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let (from, to, state) = (words.next()?, words.next()?, words.next()?);
+        (to.ends_with(&format!(":{port:04X}")) && state == "02").then(|| from.to_owned())
     };
-    table.lines().filter(asks).count()
+    table.lines().filter_map(asks).collect::<BTreeSet<_>>().len()
 }
 
 #[test]
