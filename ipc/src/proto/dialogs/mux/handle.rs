@@ -222,10 +222,11 @@ impl Mux {
                 }
             }
             Op::Skipped { n, .. } => {
-                if entry.inbox.half().is_some() {
-                    return Err(order("in the middle of a message"));
-                }
+                // First whether it is of interest: what crossed our last word may be the middle of anything.
                 if entry.dialog.hear(Class::Item).map_err(order)? {
+                    if entry.inbox.half().is_some() {
+                        return Err(order("in the middle of a message"));
+                    }
                     entry.inbox.skipped(n);
                     self.readable(dialog);
                 }
