@@ -80,6 +80,10 @@ fn breaches() -> Vec<(&'static str, Vec<u8>)> {
     long_name.extend([b'x'; 256]);
     let mut long_piece = vec![2, 2, 2];
     long_piece.extend(vec![0; CHUNK + 1]);
+    // A text of 17 000 bytes: more than a cause may have, all told.
+    let mut long_cause = vec![7, 2, 1, 0xe8, 0x84, 1];
+    long_cause.extend([b'x'; 17_000]);
+    long_cause.push(0);
     let mut nine = vec![6];
     nine.extend([0xff; 9]);
     vec![
@@ -101,6 +105,7 @@ fn breaches() -> Vec<(&'static str, Vec<u8>)> {
         ("a piece too long", long_piece),
         ("no such end of a stream", vec![4, 2, 3]),
         ("nothing skipped", vec![5, 2, 0]),
+        ("a cause too long", long_cause),
         ("no such cause", vec![7, 2, 1, 0, 7]),
         ("neither with nor without a request", vec![9, 2, 2, 0, 0]),
         ("no such refusal", vec![10, 2, 5]),

@@ -300,6 +300,25 @@ fn a_cancellation_is_the_openers_only_if_it_names_its_request() {
     assert!(matches!(breach, Breach::Order { op: "Cancelled", .. }), "{breach}");
 }
 
+#[test]
+fn requests_that_were_answered_do_not_count() {
+    let mut pair = Pair::with(Terms { dialogs: 1, ..Terms::default() });
+    for round in 0..20 {
+        let dialog = pair.here.open(Mode::Call, "e", 0, vec![]).unwrap();
+        pair.settle();
+        let early = round % 2 == 0;
+        assert!(early || pair.there.finish(dialog, Outcome::Return(vec![])));
+        let request = pair.here.cancel(dialog, cause("")).unwrap();
+        let mut wire = Vec::new();
+        pair.here.poll_transmit(&mut wire, 1 << 20);
+        pair.there.handle_bytes(&wire, NOW).unwrap();
+        assert!(!early || pair.there.finish(dialog, Outcome::Cancelled(cause(""))));
+        pair.settle();
+        assert!(events(&mut pair.here).contains(&Event::Answered { dialog, request }));
+        let _ = text(&mut pair.here, dialog);
+    }
+}
+
 /// Case 227. A thousand requests are one batch out and one batch back.
 #[test]
 fn a_thousand_cancels_are_one_round_trip() {
@@ -385,6 +404,11 @@ fn a_blocked_sender_is_released_by_a_cancel() {
     assert_eq!(pair.here.send(dialog, vec![]), Err(SendError::Closed), "at once, before anything was sent");
     pair.settle();
     assert!(matches!(events(&mut pair.there)[..], [Event::Cancel { .. }, ..]));
+    // What had left is there to be read; of the rest the reader hears that it does not come.
+    let heard = text(&mut pair.there, dialog);
+    assert!(heard.ends_with(" Cancelled"), "{heard}");
+    pair.settle();
+    assert_eq!(text(&mut pair.there, dialog), "", "nothing follows although there is credit");
 }
 
 /// Case 235. By a reader that wants no more.
@@ -642,6 +666,19 @@ fn every_operation_out_of_order_is_a_breach() {
     }
     assert_eq!(broken_by(terms, &[Op::Pong { n: 1 }]), Breach::Malformed { op: "Pong" });
     assert_eq!(broken_by(terms, &[Op::Goodbye { last: 1 }]), Breach::Malformed { op: "Goodbye" });
+}
+
+#[test]
+fn a_last_word_in_the_middle_of_an_item_is_a_breach() {
+    let mut pair = Pair::new();
+    let dialog = pair.context();
+    let mut wire = Vec::new();
+    Op::Piece { dialog, class: Class::Item, last: false, bytes: b"half" }.encode(&mut wire);
+    pair.here.handle_bytes(&wire, NOW).unwrap();
+    wire.clear();
+    Op::Piece { dialog, class: Class::Return, last: true, bytes: b"" }.encode(&mut wire);
+    let why = "in the middle of another message";
+    assert_eq!(pair.here.handle_bytes(&wire, NOW), Err(Breach::Order { dialog, op: "Piece", why }));
 }
 
 #[test]

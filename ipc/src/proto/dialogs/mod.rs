@@ -8,7 +8,7 @@
 //!   mux ── one for each dialog:  state (who may do what, how it ended)
 //!     │                          outbox (messages yet to send, policy) ── credit: the allowance
 //!     │                          inbox (pieces yet to be read) ────────── credit: the window
-//!     └─ schedule (control first, then one chunk each in turn), alive (is the peer there), ops (the bytes)
+//!     └─ schedule (control first, then one chunk each in turn), alive (is the peer there), ops and code (the bytes)
 //! ```
 //!
 //! Rules:
@@ -22,7 +22,9 @@
 //! The bytes, states and limits are specified in `docs/dialogs.md`.
 
 mod alive;
+mod code;
 mod credit;
+mod ended;
 mod inbox;
 mod limit;
 mod mux;
@@ -33,9 +35,9 @@ mod state;
 
 pub use alive::KeepAlive;
 pub use credit::Credit;
+pub use ended::{EndedBy, Ender, Loss};
 pub use inbox::Received;
 pub use limit::{BODY, Breach, CAUSE, CHUNK, Limit, NAME, Terms};
 pub use mux::{Event, Mux, OpenError, Outcome};
 pub use ops::{Class, DialogId, How, KIND, Mode, Op, Refusal, Side};
 pub use outbox::{Overflow, Policy, SendError, Sent};
-pub use state::{EndedBy, Ender, Loss, Role};

@@ -19,12 +19,13 @@ mod transmit;
 
 use super::alive::{Alive, KeepAlive};
 use super::credit::Credit;
+use super::ended::Loss;
 use super::inbox::Inbox;
 use super::limit::{Limit, NAME, Terms};
 use super::ops::{Class, DialogId, Mode, Refusal, Side};
 use super::outbox::{Outbox, Policy};
 use super::schedule::Turns;
-use super::state::{Dialog, Loss, Role};
+use super::state::{Dialog, Role};
 use crate::proto::message::WireCause;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -300,9 +301,11 @@ impl Mux {
     /// Forgets it if nothing can come, go or be read any more.
     fn settle(&mut self, dialog: DialogId) {
         let Some(entry) = self.table.get(&dialog) else { return };
-        let callee = entry.dialog.role == Role::Callee;
-        let read = callee && self.lost.is_none() || entry.inbox.is_empty();
-        if entry.dialog.is_settled() && read && !entry.waits.any() && entry.outbox.is_empty() {
+        if entry.dialog.is_settled()
+            && entry.inbox.is_empty()
+            && !entry.waits.any()
+            && entry.outbox.is_empty()
+        {
             self.table.remove(&dialog);
             self.open[usize::from(dialog.side != self.side)] -= 1;
         }

@@ -275,7 +275,7 @@ impl Outbox {
 
     /// Whoever was told `WouldBlock` can be told now that there is room; once.
     pub(super) fn has_room_again(&mut self) -> bool {
-        self.waited_for && self.items < self.policy.room.max(1) && std::mem::take(&mut self.waited_for)
+        self.items < self.policy.room.max(1) && std::mem::take(&mut self.waited_for)
     }
 }
 
@@ -365,6 +365,17 @@ mod tests {
         assert_eq!(out.send(b"d".to_vec()), Ok(Sent::DroppedNewest));
         assert_eq!(out.dropped(), 2);
         assert_eq!(rest(&mut out), "a.b.-2");
+    }
+
+    #[test]
+    fn gaps_that_come_to_touch_are_one() {
+        let mut out = outbox(Overflow::DropNewest, NONE);
+        fill(&mut out);
+        assert_eq!(out.send(b"c".to_vec()), Ok(Sent::DroppedNewest));
+        out.set_policy(Policy { overflow: Overflow::DropOldest, room: 2 });
+        assert_eq!(out.send(b"d".to_vec()), Ok(Sent::DroppedOldest));
+        assert_eq!(out.send(b"e".to_vec()), Ok(Sent::DroppedOldest));
+        assert_eq!((out.dropped(), rest(&mut out)), (3, "-3d.e.".into()));
     }
 
     #[test]

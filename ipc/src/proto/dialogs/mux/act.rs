@@ -8,10 +8,10 @@
 
 use super::Outcome;
 use super::{LastWord, Mux};
+use crate::proto::dialogs::ended::EndedBy;
 use crate::proto::dialogs::inbox::{Ears, Received};
 use crate::proto::dialogs::ops::{Class, DialogId, How, Refusal};
 use crate::proto::dialogs::outbox::{Policy, SendError, Sent};
-use crate::proto::dialogs::state::EndedBy;
 use crate::proto::message::WireCause;
 
 impl Mux {

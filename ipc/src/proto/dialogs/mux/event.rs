@@ -1,8 +1,8 @@
 //! What the user of a connection is told, and how it ends and fails to open a dialog. ◇
 
+use crate::proto::dialogs::ended::{EndedBy, Loss};
 use crate::proto::dialogs::limit::Limit;
 use crate::proto::dialogs::ops::{DialogId, Mode};
-use crate::proto::dialogs::state::{EndedBy, Loss};
 use crate::proto::message::WireCause;
 use std::fmt;
 

@@ -9,9 +9,10 @@
 
 use super::{Event, Mux};
 use crate::proto::dialogs::alive::Due;
+use crate::proto::dialogs::ended::{EndedBy, Loss};
 use crate::proto::dialogs::limit::{BODY, Breach, Limit};
 use crate::proto::dialogs::ops::{Class, DialogId, KIND, Mode, Op, Refusal};
-use crate::proto::dialogs::state::{Dialog, EndedBy, Heard, Loss, Role};
+use crate::proto::dialogs::state::{Dialog, Heard, Role};
 use crate::proto::message::WireCause;
 use std::time::Duration;
 
