@@ -23,11 +23,11 @@ use pleach_executor::{
     sleep_forever,
 };
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 /// What was called, in order, from any thread.
@@ -316,6 +316,32 @@ fn a_call_that_panics_cancels_main_and_comes_out_after_the_others_were_made() {
     }));
     assert_eq!((message(r.unwrap_err()), log.take()), ("P1".into(), vec![1, 2]));
     assert!(matches!(why.take(), Some(Reason::Shutdown)));
+    run(async { checkpoint().await.unwrap() });
+}
+
+/// Cancelling main wakes whoever waits in it, and a waker of somebody else's may panic: no reason to forget a call.
+#[test]
+fn a_waker_that_panics_while_main_is_cancelled_loses_no_call() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("P2");
+        }
+    }
+    let log = Log::default();
+    let r = catch_unwind(AssertUnwindSafe(|| {
+        run(async {
+            let mut waits = Box::pin(sleep_forever());
+            let waker = Waker::from(Arc::new(Panics));
+            assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            let handle = RunHandle::current();
+            handle.call_soon(|| panic!("P1")).unwrap();
+            handle.call_soon(log.call(1)).unwrap();
+            let _ = sleep_forever().await.unwrap_err();
+            handle.call_soon(log.call(2)).unwrap();
+        })
+    }));
+    assert_eq!((message(r.unwrap_err()), log.take()), ("P1".into(), vec![1, 2]));
     run(async { checkpoint().await.unwrap() });
 }
 

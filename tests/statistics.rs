@@ -6,10 +6,17 @@
 mod fault;
 
 use fault::{Fault, Run, shape};
+use pleach_executor::net::UnixStream;
 use pleach_executor::parking::ParkingLot;
 use pleach_executor::sync::{Barrier, Condition, Event, Lock};
 use pleach_executor::testing::{run_virtual, wait_until_idle};
-use pleach_executor::{CancelScope, current_task, fail_after, now, sleep_forever, stats};
+use pleach_executor::{
+    CancelScope, RunHandle, checkpoint, current_task, fail_after, now, run, sleep, sleep_forever, stats,
+};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 async fn sleep_for_ever() -> Result<(), Fault> {
@@ -174,4 +181,81 @@ fn a_parking_lot_tells_how_many_wait_and_who_has_broken_it() {
         .await;
         assert_eq!(shape(&r), "ok");
     });
+}
+
+/// What it comes to is of no interest here.
+async fn until_it_ends<T>(waits: impl Future<Output = T>) -> Result<(), Fault> {
+    waits.await;
+    Ok(())
+}
+
+/// Row 11.2 of the features: who waits for a descriptor, for each direction, and no longer than they do.
+#[test]
+fn who_waits_for_a_descriptor_is_counted_while_they_do() {
+    let waiting = run(async {
+        let (a, b) = UnixStream::pair().unwrap();
+        let (full, _unread) = UnixStream::pair().unwrap();
+        let (mut one, mut other) = ([0; 1], [0; 1]);
+        let mut counts = vec![stats().waiting_for_io];
+        let r = Run::nursery(async |n| {
+            n.spawn(until_it_ends(a.read(&mut one)));
+            n.spawn(until_it_ends(b.read(&mut other)));
+            n.spawn(async {
+                while full.try_write(&[0; 4096]).unwrap().is_some() {}
+                until_it_ends(full.write_all(&[0; 1])).await
+            });
+            checkpoint().await?;
+            checkpoint().await?;
+            counts.push(stats().waiting_for_io);
+            n.cancel();
+            Ok(())
+        })
+        .await;
+        assert_eq!(shape(&r), "ok");
+        counts.push(stats().waiting_for_io);
+        assert_eq!(stats().registrations, 4);
+        counts
+    });
+    assert_eq!(waiting, [0, 3, 0]);
+}
+
+/// What other threads have asked for is in line until the loop comes to it.
+#[test]
+fn what_other_threads_have_asked_for_is_counted_until_it_is_done() {
+    run(async {
+        assert_eq!(stats().calls, 0);
+        let handle = RunHandle::current();
+        let there = handle.clone();
+        std::thread::spawn(move || (0..3).for_each(|_| there.call_soon(|| ()).unwrap())).join().unwrap();
+        assert_eq!(stats().calls, 3);
+        let done = Arc::new(AtomicBool::new(false));
+        let says = Arc::clone(&done);
+        handle.call_soon(move || says.store(true, Ordering::Relaxed)).unwrap();
+        while !done.load(Ordering::Relaxed) {
+            checkpoint().await.unwrap();
+        }
+        assert_eq!(stats().calls, 0);
+    });
+}
+
+/// A run ends its timers, also those of what was leaked; and what was leaked sleeps on in another run, with a timer of its own.
+#[test]
+fn a_timer_lasts_as_long_as_its_run() {
+    let mut sleep = Box::pin(sleep(Duration::from_millis(5)));
+    let cx = &mut Context::from_waker(Waker::noop());
+    let begun = run(async {
+        assert!(sleep.as_mut().poll(cx).is_pending());
+        assert_eq!(stats().timers, 1);
+        now()
+    });
+    assert_eq!((stats().timers, stats().next_deadline), (0, None));
+    run(async {
+        // Of the same number as the one that has gone.
+        let mut other = Box::pin(pleach_executor::sleep(Duration::from_secs(3600)));
+        assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        sleep.await.unwrap();
+        assert!(now() - begun >= Duration::from_millis(5));
+        assert_eq!(stats().timers, 1, "that of the other");
+    });
+    assert_eq!(stats().timers, 0);
 }

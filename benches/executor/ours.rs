@@ -108,7 +108,10 @@ macro_rules! ours {
             type Stream = net::UnixStream;
 
             fn open(socket: UnixStream) -> Self::Stream {
-                net::UnixStream::from_std(socket).expect("a socket can be watched")
+                let stream = net::UnixStream::from_std(socket).expect("a socket can be watched");
+                // No contender's stream takes descriptors. An older system has it read as if there were some.
+                let _is_older = stream.refuse_fds();
+                stream
             }
 
             async fn read(stream: &mut Self::Stream, mut buffer: Vec<u8>) -> (usize, Vec<u8>) {

@@ -126,8 +126,20 @@ impl<T> Deadlines<T> {
     /// Disarms a timer; `None` if it has fired or was removed before.
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<T> {
         let timer = self.live(key)?;
+        self.remove_number(timer)
+    }
+
+    fn remove_number(&mut self, timer: u32) -> Option<T> {
         self.take_out(timer);
         self.end(timer)
+    }
+
+    /// Disarms all of them, in no order; their keys are stale from now on.
+    pub(crate) fn remove_all(&mut self) -> Vec<T> {
+        let timers = 0..self.timers.len() as u32;
+        let armed = timers.filter(|&t| !matches!(self.timers[t as usize].place, Place::Free { .. }));
+        let armed: Vec<u32> = armed.collect();
+        armed.into_iter().filter_map(|timer| self.remove_number(timer)).collect()
     }
 
     /// Moves a timer to another moment, last among those of that moment; `false` if it has fired or was removed before.
@@ -156,8 +168,7 @@ impl<T> Deadlines<T> {
         if at > now {
             return None;
         }
-        self.take_out(timer);
-        self.end(timer)
+        self.remove_number(timer)
     }
 
     /// When the earliest timer is due, to the nanosecond. Costs a look at every timer of its slot.
@@ -496,6 +507,23 @@ mod tests {
         assert_eq!((d.next(), d.fresh.len(), d.placed), (Some(at(9)), 0, 1));
         assert!(d.update(key, at(8)));
         assert_eq!((d.pop_due(at(8)), d.placed, d.len()), (Some(1000), 0, 0));
+    }
+
+    #[test]
+    fn all_can_be_disarmed_wherever_they_are() {
+        let mut d = Deadlines::new();
+        let near: Vec<_> = (0..10).map(|i| d.insert(at(i), at(0), i)).collect();
+        assert_eq!(d.pop_due(at(0)), Some(0));
+        let far: Vec<_> = (10..20).map(|i| d.insert(at(i << 30), at(0), i)).collect();
+        assert_eq!(d.next(), Some(at(1)), "all have their places");
+        let fresh = d.insert(at(5), at(0), 20);
+        let mut all = d.remove_all();
+        all.sort_unstable();
+        assert_eq!(all, (1..=20).collect::<Vec<_>>());
+        assert!(d.is_empty() && d.placed == 0 && d.next().is_none());
+        assert!(near.into_iter().chain(far).chain([fresh]).all(|key| d.remove(key).is_none()));
+        let key = d.insert(at(7), at(0), 21);
+        assert_eq!((d.next(), d.remove(key)), (Some(at(7)), Some(21)));
     }
 
     /// Arming and disarming touch the timer, its neighbours and a slot, whatever else is armed.

@@ -12,7 +12,7 @@
 //!
 //! * `runtime.rs`: the value, its beginning and end, and the fork. `key.rs`: what belongs to which run.
 //! * `scopes.rs`: the current scope, and changes of the tree. `locals.rs`: the current task-local values.
-//! * `idle.rs`: who waits for idleness. `instruments.rs`: who is told what happens. `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
+//! * `alarm.rs`: the timer of an operation that waits. `idle.rs`: who waits for idleness. `instruments.rs`: who is told what happens. `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
 //!
 //! Rules:
 //! * **No Borrow Across Calls**: no cell is borrowed while a future is polled, a waker is woken, or a value of a
@@ -20,6 +20,7 @@
 //! * A forked child forgets everything here ([`forget`]): its keys and wakers belong to another epoch, and every
 //!   key holder compares the epoch before it uses its key.
 
+mod alarm;
 mod idle;
 mod instruments;
 mod key;
@@ -28,6 +29,7 @@ mod scopes;
 mod stats;
 mod tasks;
 
+pub(crate) use alarm::Alarm;
 #[cfg(feature = "testing")]
 pub(crate) use idle::IdlerKey;
 pub(crate) use instruments::uninstall;
@@ -45,8 +47,8 @@ pub(crate) use tasks::{
 
 use crate::cancel::ScopeId;
 use crate::cancel::tree::{Origin, Tree};
-use crate::clock::{Clock, Instant};
-use crate::deadline::{Deadlines, TimerKey};
+use crate::clock::Clock;
+use crate::deadline::Deadlines;
 use crate::entry::Call;
 use crate::locals::Locals;
 use crate::panics::{Payload, Steps};
@@ -255,6 +257,11 @@ impl Runtime {
         let _abandoned = self.crew.take().map(|crew| crew.retire());
         drop(self.calls.take());
         drop(self.inbox.take());
+        // Of what was leaked. A foreign waker may do anything when it is dropped.
+        let armed = self.timers.borrow_mut().remove_all();
+        for target in armed {
+            steps.step(|| drop(target));
+        }
         let executor = self.sched.borrow().executor();
         self.sched.borrow_mut().set_executor(0);
         registry::release(executor);
@@ -491,39 +498,6 @@ pub(crate) fn if_reactor(f: impl FnOnce(&mut Reactor)) {
 /// Is this the line of the run that is active on this thread?
 pub(crate) fn has_calls(calls: &Arc<Calls<Call>>) -> bool {
     try_with(|rt| rt.calls.borrow().as_ref().is_some_and(|ours| Arc::ptr_eq(ours, calls))).unwrap_or(false)
-}
-
-/// Arms a timer that wakes a waker.
-pub(crate) fn arm(at: Instant, now: Instant, waker: Waker) -> TimerKey {
-    with(|rt| {
-        let key = rt.timers.borrow_mut().insert(at, now, TimerTarget::Wake(waker));
-        rt.ring_host();
-        key
-    })
-}
-
-/// Is this timer still armed? Then it wakes this waker from now on.
-pub(crate) fn is_armed(key: TimerKey, waker: &Waker) -> bool {
-    with(|rt| {
-        match rt.timers.borrow_mut().get_mut(key) {
-            None => return false,
-            Some(TimerTarget::Wake(before)) if before.will_wake(waker) => return true,
-            Some(_) => {}
-        }
-        // Cloned and dropped outside: a foreign waker may do anything.
-        let mut target = TimerTarget::Wake(waker.clone());
-        if let Some(before) = rt.timers.borrow_mut().get_mut(key) {
-            std::mem::swap(before, &mut target);
-        }
-        drop(target);
-        true
-    })
-}
-
-/// Disarms a timer, if it has not fired.
-pub(crate) fn disarm(key: TimerKey) {
-    let gone = try_with(|rt| rt.timers.borrow_mut().remove(key));
-    drop(gone);
 }
 
 // ---- for the layers that fork

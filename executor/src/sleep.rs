@@ -9,9 +9,8 @@
 
 use crate::checkpoint::Wait;
 use crate::clock::{Instant, now};
-use crate::deadline::TimerKey;
 use crate::error::Cancelled;
-use crate::runtime;
+use crate::runtime::{self, Alarm};
 use crate::waits::Waits;
 use std::convert::Infallible;
 use std::future::Future;
@@ -30,8 +29,8 @@ pub(crate) struct Timer {
 enum TimerState {
     /// Not polled yet since it was set, at about this moment: the clock need not be read again.
     Set(Instant),
-    /// Armed in this fork epoch. Once it is not any more, it has fired.
-    Armed(TimerKey, u64),
+    /// Once it is not armed any more, it has fired.
+    Armed(Alarm),
     /// Nothing is armed, and how late it is has to be asked.
     Idle,
 }
@@ -58,8 +57,8 @@ impl Timer {
             return Poll::Pending;
         }
         let now = match self.state {
-            TimerState::Armed(key, epoch) if epoch == runtime::epoch() => {
-                if runtime::is_armed(key, cx.waker()) {
+            TimerState::Armed(alarm) if alarm.is_of_this_run() => {
+                if alarm.is_armed(cx.waker()) {
                     return Poll::Pending;
                 }
                 self.state = TimerState::Idle;
@@ -71,18 +70,15 @@ impl Timer {
         if now >= self.at {
             return Poll::Ready(());
         }
-        let key = runtime::arm(self.at, now, cx.waker().clone());
-        self.state = TimerState::Armed(key, runtime::epoch());
+        self.state = TimerState::Armed(Alarm::arm(self.at, now, cx.waker().clone()));
         Poll::Pending
     }
 
     #[inline]
     fn clear(&mut self) {
-        if let TimerState::Armed(key, epoch) = self.state {
+        if let TimerState::Armed(alarm) = self.state {
             self.state = TimerState::Idle;
-            if epoch == runtime::epoch() {
-                runtime::disarm(key);
-            }
+            alarm.disarm();
         }
     }
 }

@@ -134,11 +134,54 @@ pub(crate) fn accept(socket: BorrowedFd<'_>, address: &mut [u8]) -> io::Result<(
 
 /// Lets an address be bound again while connections of its former user fade out (`SO_REUSEADDR` in `socket(7)`).
 pub(crate) fn set_reuse_address(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
+    set_flag(socket, libc::SO_REUSEADDR, true)
+}
+
+/// Switches an option of a socket (`SOL_SOCKET` in `socket(7)`).
+fn set_flag(socket: BorrowedFd<'_>, name: libc::c_int, on: bool) -> io::Result<()> {
+    let on = libc::c_int::from(on);
     let len = size_of::<libc::c_int>() as libc::socklen_t;
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_REUSEADDR);
     // SAFETY: the pointer is to a number of the length given beside it.
-    done(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len) })
+    done(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, (&raw const on).cast(), len) })
+}
+
+/// Has credentials come with what is read from a Unix socket.
+#[cfg(test)]
+pub(crate) fn take_credentials(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_flag(socket, libc::SO_PASSCRED, true)
+}
+
+/// Is such an option on?
+fn get_flag(socket: BorrowedFd<'_>, name: libc::c_int) -> io::Result<bool> {
+    let mut on: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the pointer is to a number of the length given beside it.
+    done(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut on).cast(), &raw mut len)
+    })?;
+    Ok(on != 0)
+}
+
+/// Makes whoever sends descriptors to a Unix socket get `EPERM`. Refused where credentials come along with what is read.
+pub(crate) fn refuse_fds(socket: BorrowedFd<'_>) -> io::Result<()> {
+    /// libc has no name for it yet (`asm-generic/socket.h`, and that of SPARC).
+    const SO_PASSRIGHTS: libc::c_int =
+        if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) { 0x5c } else { 83 };
+    for credentials in [libc::SO_PASSCRED, libc::SO_PASSPIDFD, libc::SO_PASSSEC] {
+        // Who does not know an option has it off.
+        if get_flag(socket, credentials).is_ok_and(|on| on) {
+            let text = "credentials come with what is read from this socket (SO_PASSCRED, SO_PASSPIDFD, SO_PASSSEC): \
+                        turn them off to read it as bytes only";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+    }
+    set_flag(socket, SO_PASSRIGHTS, false).map_err(|e| match e.raw_os_error() {
+        Some(libc::ENOPROTOOPT) => {
+            let text = "this system cannot refuse descriptors (SO_PASSRIGHTS came with Linux 6.16)";
+            io::Error::new(io::ErrorKind::Unsupported, text)
+        }
+        _ => e,
+    })
 }
 
 /// Who is at the other end of a Unix socket (`SO_PEERCRED` in `unix(7)`): as it was when the pair was made.

@@ -10,6 +10,7 @@
 //! `as_std` of each type.
 
 mod address;
+mod along;
 mod connect;
 mod datagram;
 mod listener;

@@ -12,6 +12,7 @@
 //! * Nothing here blocks the thread, and no write raises SIGPIPE, whatever the process does with it.
 //! * Closed means that we did it: after [`Stream::send_eof`] a write is refused here, before the system sees it.
 
+use super::along::Along;
 use crate::fd::{AsyncFd, ReadyError, SoleOwner};
 use crate::io::{ReadBytes, WriteBytes};
 use crate::reactor::Direction;
@@ -26,6 +27,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 pub trait StreamSocket: SoleOwner + AsFd + sealed::Calls {}
 
 pub(super) mod sealed {
+    use super::Along;
     use std::io::{self, IoSliceMut};
     use std::net::Shutdown;
 
@@ -33,8 +35,8 @@ pub(super) mod sealed {
     pub trait Calls {
         /// Reads; says as well whether something came along with the bytes, so that there may be more although this was
         /// less than there was room for.
-        fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, bool)>;
-        fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)>;
+        fn receive(&self, bytes: &mut [u8], along: Along) -> io::Result<(usize, bool)>;
+        fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>], along: Along) -> io::Result<(usize, bool)>;
         fn end(&self, how: Shutdown) -> io::Result<()>;
         fn make_nonblocking(&self) -> io::Result<()>;
     }
@@ -48,6 +50,8 @@ pub struct Stream<S: StreamSocket> {
     pub(super) fd: AsyncFd<S>,
     /// Have we said that we write no more?
     write_ended: Cell<bool>,
+    /// What may come along with what we read.
+    pub(super) along: Cell<Along>,
 }
 
 impl<S: StreamSocket> Stream<S> {
@@ -72,7 +76,7 @@ impl<S: StreamSocket> Stream<S> {
     }
 
     pub(super) fn from_fd(fd: AsyncFd<S>) -> Self {
-        Stream { fd, write_ended: Cell::new(false) }
+        Stream { fd, write_ended: Cell::new(false), along: Cell::new(Along::Anything) }
     }
 
     /// Gives std's socket back, non-blocking as it is.
@@ -117,8 +121,8 @@ impl<S: StreamSocket> Stream<S> {
             if bytes.is_empty() {
                 return Ok(0);
             }
-            let received = s.receive(bytes)?;
-            Ok(self.received(received, bytes.len()))
+            let room = bytes.len();
+            self.received(room, |along| s.receive(bytes, along))
         })
     }
 
@@ -142,17 +146,37 @@ impl<S: StreamSocket> Stream<S> {
             if room == 0 {
                 return Ok(0);
             }
-            let received = s.receive_vectored(parts)?;
-            Ok(self.received(received, room))
+            self.received(room, |along| s.receive_vectored(parts, along))
         })
     }
 
-    /// How many bytes a read gave; remembers if there are no more.
-    fn received(&self, (n, came_along): (usize, bool), room: usize) -> usize {
+    /// Does a read with room for `room` bytes, and says how many it gave; remembers if there are no more.
+    #[inline]
+    fn received(
+        &self,
+        room: usize,
+        read: impl FnOnce(Along) -> io::Result<(usize, bool)>,
+    ) -> io::Result<usize> {
+        let (n, came_along) = self.receive(room, read)?;
         if 0 < n && n < room && !came_along {
             self.fd.clear_readable_after_short_read();
         }
-        n
+        Ok(n)
+    }
+
+    /// Does a read with room for `room` bytes, in the way that what may come along asks for.
+    #[inline]
+    fn receive(
+        &self,
+        room: usize,
+        read: impl FnOnce(Along) -> io::Result<(usize, bool)>,
+    ) -> io::Result<(usize, bool)> {
+        let along = self.along.get();
+        let outcome = read(along);
+        if along == Along::Leftovers {
+            self.along.set(along.after(&outcome, room));
+        }
+        outcome
     }
 
     /// Fills `bytes`; no other task reads in between.
@@ -172,7 +196,7 @@ impl<S: StreamSocket> Stream<S> {
     #[track_caller]
     pub fn read_exact(&self, bytes: &mut [u8]) -> impl Future<Output = io::Result<()>> {
         let mut done = 0;
-        self.fd.io_unless(bytes.is_empty(), Direction::Read, move |s| Self::fill(s, bytes, &mut done))
+        self.fd.io_unless(bytes.is_empty(), Direction::Read, move |s| self.fill(s, bytes, &mut done))
     }
 
     /// Fills `bytes` from index `done` on. `done` grows as bytes come, so that it tells how far it got, whatever ended it.
@@ -194,14 +218,15 @@ impl<S: StreamSocket> Stream<S> {
         bytes: &mut [u8],
         done: &mut usize,
     ) -> impl Future<Output = io::Result<()>> {
-        self.fd.io_unless(bytes[*done..].is_empty(), Direction::Read, |s| Self::fill(s, bytes, done))
+        self.fd.io_unless(bytes[*done..].is_empty(), Direction::Read, |s| self.fill(s, bytes, done))
     }
 
     /// Reads until `bytes` is full, as long as there is something.
     #[inline]
-    fn fill(socket: &S, bytes: &mut [u8], done: &mut usize) -> io::Result<()> {
+    fn fill(&self, socket: &S, bytes: &mut [u8], done: &mut usize) -> io::Result<()> {
         while *done < bytes.len() {
-            match socket.receive(&mut bytes[*done..])?.0 {
+            let rest = &mut bytes[*done..];
+            match self.receive(rest.len(), |along| socket.receive(rest, along))?.0 {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 n => *done += n,
             }
@@ -359,7 +384,10 @@ impl<S: StreamSocket> Stream<S> {
     /// If it belongs to another run.
     #[track_caller]
     pub fn try_read(&self, bytes: &mut [u8]) -> io::Result<Option<usize>> {
-        self.fd.try_io(Direction::Read, |s| Ok(s.receive(bytes)?.0))
+        self.fd.try_io(Direction::Read, |s| {
+            let room = bytes.len();
+            Ok(self.receive(room, |along| s.receive(bytes, along))?.0)
+        })
     }
 
     /// Writes what there is room for without waiting; `None` if there is none.

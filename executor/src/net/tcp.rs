@@ -7,6 +7,7 @@
 //! Rules: those of [`super::stream`]. A connection that was never made is an error of `connect`, not of the first write.
 
 use super::address::RawAddress;
+use super::along::Along;
 use super::stream::sealed::Calls;
 use super::stream::{Stream, StreamSocket};
 use crate::fd::AsyncFd;
@@ -107,11 +108,11 @@ impl TcpStream {
 }
 
 impl Calls for net::TcpStream {
-    fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, bool)> {
+    fn receive(&self, bytes: &mut [u8], _along: Along) -> io::Result<(usize, bool)> {
         (&mut &*self).read(bytes).map(|n| (n, false))
     }
 
-    fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)> {
+    fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>], _along: Along) -> io::Result<(usize, bool)> {
         (&mut &*self).read_vectored(parts).map(|n| (n, false))
     }
 

@@ -7,12 +7,13 @@
 //! Rules: those of [`super::stream`]. Also `connect` does not block.
 
 use super::address::RawAddress;
+use super::along::Along;
 use super::stream::sealed::Calls;
 use super::stream::{Stream, StreamSocket};
 use crate::reactor::Direction;
 use crate::sys;
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net;
@@ -125,6 +126,47 @@ impl UnixStream {
         self.fd.io(Direction::Read, |s| sys::receive(s.as_fd(), bytes))
     }
 
+    /// Lets no descriptors in any more: whoever sends some gets `EPERM`. Those that have been sent already still come.
+    ///
+    /// A stream that takes none is read with less effort (`recv(2)` for `recvmsg(2)`, about a twentieth of an echo), so it pays
+    /// wherever none are wanted.
+    ///
+    /// # Errors
+    ///
+    /// Kind `Unsupported` before Linux 6.16, which let everybody send descriptors to everybody: all is as it was then, and can
+    /// stay so. Kind `InvalidInput` if credentials come with what is read (`SO_PASSCRED`, `SO_PASSPIDFD` or `SO_PASSSEC`, set
+    /// by [`as_std`](UnixStream::as_std)), because reads stop between those of two writers: do not set them afterwards either.
+    /// Else of `setsockopt(2)`.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child that inherited it.
+    ///
+    /// # References
+    ///
+    /// `SO_PASSRIGHTS`, Linux 6.16.
+    ///
+    /// ```
+    /// use pleach_executor::{net::UnixStream, run};
+    /// run(async {
+    ///     let (a, b) = UnixStream::pair().unwrap();
+    ///     match b.refuse_fds() {
+    ///         Ok(()) => {}
+    ///         Err(e) if e.kind() == std::io::ErrorKind::Unsupported => {} // an older system: it still takes them
+    ///         Err(e) => panic!("{e}"),
+    ///     }
+    ///     a.write_all(b"bytes").await.unwrap();
+    ///     assert_eq!(b.read(&mut [0; 16]).await.unwrap(), 5);
+    /// });
+    /// ```
+    pub fn refuse_fds(&self) -> io::Result<()> {
+        sys::refuse_fds(self.as_fd())?;
+        if self.along.get() == Along::Anything {
+            self.along.set(Along::Leftovers);
+        }
+        Ok(())
+    }
+
     /// Who was at the other end when the connection was made.
     ///
     /// # Errors
@@ -143,12 +185,20 @@ impl PeerCred {
 }
 
 impl Calls for net::UnixStream {
-    fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, bool)> {
-        sys::receive_bytes(self.as_fd(), &mut [IoSliceMut::new(bytes)])
+    fn receive(&self, bytes: &mut [u8], along: Along) -> io::Result<(usize, bool)> {
+        match along {
+            Along::Nothing => (&mut &*self).read(bytes).map(|n| (n, false)),
+            Along::Anything | Along::Leftovers => {
+                sys::receive_bytes(self.as_fd(), &mut [IoSliceMut::new(bytes)])
+            }
+        }
     }
 
-    fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<(usize, bool)> {
-        sys::receive_bytes(self.as_fd(), parts)
+    fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>], along: Along) -> io::Result<(usize, bool)> {
+        match along {
+            Along::Nothing => (&mut &*self).read_vectored(parts).map(|n| (n, false)),
+            Along::Anything | Along::Leftovers => sys::receive_bytes(self.as_fd(), parts),
+        }
     }
 
     fn end(&self, how: Shutdown) -> io::Result<()> {

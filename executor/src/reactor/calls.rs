@@ -101,6 +101,14 @@ impl<T> Calls<T> {
         }
     }
 
+    /// Any thread: how many calls are in line.
+    pub(crate) fn len(&self) -> usize {
+        match &*self.lock() {
+            Line::Open(line) => line.len(),
+            Line::Over => 0,
+        }
+    }
+
     /// Any thread: is the line over?
     pub(crate) fn is_over(&self) -> bool {
         matches!(*self.lock(), Line::Over)

@@ -178,6 +178,11 @@ impl Reactor {
     pub(crate) fn registrations(&self) -> usize {
         self.sources.len()
     }
+
+    /// How many operations wait for a descriptor.
+    pub(crate) fn waiters(&self) -> usize {
+        self.sources.iter().map(|(_, source)| source.waiters()).sum()
+    }
 }
 
 /// Holds the numbers of standard streams that are closed, so that nothing of ours gets them: whoever writes to a closed

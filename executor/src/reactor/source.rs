@@ -142,6 +142,17 @@ impl Source {
         writable && !readable && self.write.armed.get() && !waits_to_write
     }
 
+    /// In how many directions somebody waits for it.
+    pub(super) fn waiters(&self) -> usize {
+        let waits = |half: &Half| {
+            let waiter = half.waiter.take();
+            let waits = waiter.is_some();
+            half.waiter.set(waiter);
+            usize::from(waits)
+        };
+        waits(&self.read) + waits(&self.write)
+    }
+
     /// From now on epoll tells of room to write, or no longer.
     pub(super) fn set_tells_of_room(&self, tells: bool) {
         self.write.armed.set(tells);

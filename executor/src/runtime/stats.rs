@@ -55,6 +55,12 @@ pub struct Stats {
     pub next_deadline: Option<Instant>,
     /// Descriptors registered now.
     pub registrations: usize,
+    /// Operations that wait now for a descriptor: one for each direction at most. They are counted when you ask, which costs a
+    /// look at every registered descriptor.
+    pub waiting_for_io: usize,
+    /// What other threads have asked to be done in this run, and was not taken up yet: see
+    /// [`RunHandle`](crate::RunHandle).
+    pub calls: usize,
 }
 
 /// What [`Stats`] counts, each in a cell of its own: a poll touches one.
@@ -177,6 +183,8 @@ pub fn stats() -> Stats {
             timers: rt.timers.borrow().len(),
             next_deadline,
             registrations: rt.registrations(),
+            waiting_for_io: rt.reactor.borrow().as_ref().map_or(0, Reactor::waiters),
+            calls: rt.calls_if_any().map_or(0, |calls| calls.len()),
             polls: rt.counters.polls.get(),
             turns: rt.counters.turns.get(),
             reactor_waits: rt.counters.reactor_waits.get(),

@@ -352,5 +352,12 @@ pub(crate) fn orphan_ended(outcome: Result<bool, Payload>) {
 /// A task of the system, or a call of another thread, panicked: main is cancelled, and the panic comes out of the run.
 pub(crate) fn system_panicked(payload: Payload) {
     orphan_ended(Err(payload));
-    with(|rt| rt.change(|tree| tree.cancel(rt.root(), Reason::Shutdown)));
+    // Whoever asks for this has more to do: a foreign waker that panics is one more panic that comes after the first.
+    let mut steps = Steps::new();
+    steps.step(|| {
+        with(|rt| rt.change(|tree| tree.cancel(rt.root(), Reason::Shutdown)));
+    });
+    if let Some(payload) = steps.into_first() {
+        orphan_ended(Err(payload));
+    }
 }

@@ -354,6 +354,84 @@ fn a_short_read_that_discards_descriptors_does_not_hide_what_comes_after() {
     r.unwrap();
 }
 
+/// Does this system have `SO_PASSRIGHTS`? Else refusing says so, and nothing has changed.
+fn refuses(stream: &UnixStream) -> io::Result<bool> {
+    match stream.refuse_fds() {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whoever sends descriptors to a stream that takes none hears so; bytes go on as before, and a short one is all there is.
+#[test]
+fn a_stream_that_refuses_descriptors_gets_bytes_only() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        let (reader, _writer) = io::pipe()?;
+        if !refuses(&b)? {
+            return Ok(());
+        }
+        let mut bytes = [0; 64];
+        for round in 0..3 {
+            let refused = a.send_fds(b"one", &[reader.as_fd()]).await.unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(libc::EPERM));
+            a.write_all(b"two").await?;
+            assert_eq!(b.read(&mut bytes).await?, 3, "and nothing of what was refused");
+            assert_eq!(b.along.get(), Along::Nothing, "round {round}");
+            a.write_all(b"four").await?;
+            assert_eq!(b.read_vectored(&mut [IoSliceMut::new(&mut bytes)]).await?, 4);
+            a.write_all(b"fives").await?;
+            b.read_exact(&mut bytes[..5]).await?;
+            assert_eq!(b.try_read(&mut bytes)?, None);
+        }
+        // The other end takes them still.
+        assert_eq!(b.send_fds(b"x", &[reader.as_fd()]).await?, 1);
+        assert_eq!(a.receive_fds(&mut bytes).await?.1.len(), 1);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+/// What was sent before is still in line, and a read that stops behind it has not seen the end of the line.
+#[test]
+fn descriptors_that_were_sent_before_they_are_refused_still_come() {
+    let r: io::Result<()> = run(async {
+        let (a, b) = UnixStream::pair()?;
+        let (reader, _writer) = io::pipe()?;
+        for word in [b"one", b"two", b"six"] {
+            assert_eq!(a.send_fds(word, &[reader.as_fd()]).await?, 3);
+        }
+        a.write_all(b"four").await?;
+        if !refuses(&b)? {
+            return Ok(());
+        }
+        let mut bytes = [0; 64];
+        assert_eq!(b.receive_fds(&mut bytes).await?.1.len(), 1);
+        for expected in [3, 3, 4] {
+            let next: io::Result<Option<usize>> =
+                move_on_after(Duration::from_secs(10), async |_| b.read(&mut bytes).await).await;
+            assert_eq!(next?, Some(expected), "and nothing has to happen for the rest");
+        }
+        assert_eq!(b.along.get(), Along::Nothing);
+        Ok(())
+    });
+    r.unwrap();
+}
+
+/// Credentials cut what is read into pieces as well.
+#[test]
+fn a_stream_with_credentials_is_not_read_as_bytes_only() {
+    let r: io::Result<()> = run(async {
+        let (_a, b) = UnixStream::pair()?;
+        sys::take_credentials(b.as_fd())?;
+        assert_eq!(b.refuse_fds().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(b.along.get(), Along::Anything);
+        Ok(())
+    });
+    r.unwrap();
+}
+
 /// One call for each read: a short one says that nothing is left, and what comes later is an event of its own.
 #[test]
 fn a_short_read_is_not_followed_by_a_call_that_would_block() {
