@@ -71,6 +71,8 @@ pub(crate) struct Deadlines<T> {
     fresh: Vec<u32>,
     /// When the first of the fresh ones was armed, if nobody else was: there the wheel begins to count.
     since: Instant,
+    /// Whatever was armed for this moment or before has been taken out since: until then somebody has looked for who is due.
+    passed: Instant,
     /// How many are in the heap or in the wheel.
     placed: usize,
     heap: Heap,
@@ -86,6 +88,7 @@ impl<T> Deadlines<T> {
             order: 0,
             fresh: Vec::new(),
             since: Instant::MAX,
+            passed: Instant::from_nanos(0),
             placed: 0,
             heap: Heap::new(),
             wheel: Wheel::new(),
@@ -99,43 +102,46 @@ impl<T> Deadlines<T> {
             self.since = now;
         }
         let due = self.due(at);
-        let timer = match self.free {
-            NIL => self.add(due, what),
-            timer => {
-                let t = &mut self.timers[timer as usize];
-                let Place::Free { next } = t.place else { unreachable!("on the free list") };
-                (t.due, t.what) = (due, Some(what));
-                self.free = next;
-                timer
-            }
-        };
         self.live += 1;
-        self.freshen(timer);
-        TimerKey { timer, generation: self.timers[timer as usize].generation, _local: PhantomData }
+        let timer = self.free;
+        let Some(t) = self.timers.get_mut(timer as usize) else { return self.add(due, what) };
+        let Place::Free { next } = t.place else { unreachable!("on the free list") };
+        self.free = next;
+        (t.due, t.what, t.place) = (due, Some(what), Place::Fresh);
+        let generation = t.generation;
+        if !std::mem::replace(&mut t.listed, true) {
+            self.fresh.push(timer);
+        }
+        TimerKey { timer, generation, _local: PhantomData }
     }
 
     #[cold]
-    fn add(&mut self, due: Due, what: T) -> u32 {
+    fn add(&mut self, due: Due, what: T) -> TimerKey {
         let timer = u32::try_from(self.timers.len()).expect("fewer than 2^32 timers");
         assert!(timer != NIL, "fewer than 2^32 timers");
         let place = Place::Free { next: NIL };
         self.timers.push(Timer { generation: 0, listed: false, place, due, what: Some(what) });
-        timer
+        self.freshen(timer);
+        TimerKey { timer, generation: 0, _local: PhantomData }
     }
 
     /// Disarms a timer; `None` if it has fired or was removed before.
+    #[inline]
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<T> {
         let timer = self.live(key)?;
         self.remove_number(timer)
     }
 
+    #[inline(always)]
     fn remove_number(&mut self, timer: u32) -> Option<T> {
         self.take_out(timer);
         self.end(timer)
     }
 
-    /// Disarms all of them, in no order; their keys are stale from now on.
+    /// Disarms all of them, in no order; their keys are stale from now on, and none of them has fired.
+    #[inline(never)]
     pub(crate) fn remove_all(&mut self) -> Vec<T> {
+        self.passed = Instant::from_nanos(0);
         let timers = 0..self.timers.len() as u32;
         let armed = timers.filter(|&t| !matches!(self.timers[t as usize].place, Place::Free { .. }));
         let armed: Vec<u32> = armed.collect();
@@ -162,6 +168,7 @@ impl<T> Deadlines<T> {
         if self.live == 0 {
             return None;
         }
+        self.passed = now;
         self.place_fresh();
         self.turn_to(Tick::of(now.as_nanos()));
         let (at, timer) = self.heap.first()?;
@@ -169,6 +176,12 @@ impl<T> Deadlines<T> {
             return None;
         }
         self.remove_number(timer)
+    }
+
+    /// Has somebody looked for who is due at `at` or later? A timer of that moment that is not armed any more may have
+    /// fired; else it was disarmed.
+    pub(crate) fn has_come(&self, at: Instant) -> bool {
+        at <= self.passed
     }
 
     /// When the earliest timer is due, to the nanosecond. Costs a look at every timer of its slot.

@@ -29,7 +29,6 @@ pub(crate) struct Timer {
 enum TimerState {
     /// Not polled yet since it was set, at about this moment: the clock need not be read again.
     Set(Instant),
-    /// Once it is not armed any more, it has fired.
     Armed(Alarm),
     /// Nothing is armed, and how late it is has to be asked.
     Idle,
@@ -57,15 +56,18 @@ impl Timer {
             return Poll::Pending;
         }
         let now = match self.state {
-            TimerState::Armed(alarm) if alarm.is_of_this_run() => {
+            TimerState::Armed(alarm) if alarm.is_ours() => {
                 if alarm.is_armed(cx.waker()) {
                     return Poll::Pending;
                 }
                 self.state = TimerState::Idle;
-                return Poll::Ready(());
+                if Alarm::has_fired(self.at) {
+                    return Poll::Ready(());
+                }
+                now()
             }
             TimerState::Set(now) => now,
-            TimerState::Armed(..) | TimerState::Idle => now(),
+            TimerState::Armed(_) | TimerState::Idle => now(),
         };
         if now >= self.at {
             return Poll::Ready(());
