@@ -254,7 +254,10 @@ impl Runtime {
         // The descriptors of a run end with it. A stale wake finds its executor's number gone, or a stranger's.
         drop(self.reactor.take());
         // Threads that are at work now were abandoned, and end by themselves.
-        let _abandoned = self.crew.take().map(|crew| crew.retire());
+        let crew = self.crew.take();
+        steps.step(|| {
+            let _abandoned = crew.map(|crew| crew.retire());
+        });
         drop(self.calls.take());
         drop(self.inbox.take());
         // Of what was leaked. A foreign waker may do anything when it is dropped.

@@ -43,7 +43,7 @@ pub use count::{at_work, wait_for_all};
 pub(crate) use crew::{Crew, are_waited_for, hold_time, retire};
 pub use error::{BusyThreads, CallError, ThreadError};
 pub use host::Host;
-pub use limit::ThreadLimit;
+pub use limit::{Limiter, ThreadLimit, ThreadPermit};
 pub use resolve::resolve;
 
 use crate::checkpoint::Wait;
@@ -55,10 +55,12 @@ use crate::waits::Waits;
 use call::{Answer, Call, Errand, Post};
 use crew::Wanted;
 use host::{Way, in_loop};
+use limit::{Foreign, Held};
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -200,6 +202,44 @@ impl ToThread {
     {
         let crew = Crew::current();
         let permit = self.limit.as_ref().unwrap_or(crew.limit()).acquire().await?;
+        self.run_with(&crew, Box::new(permit), f).await
+    }
+
+    /// As [`run`](ToThread::run), under a limiter of any kind; one that was set by [`limit`](ToThread::limit) has no say.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`run`](ToThread::run); while it waits for a permit, as the limiter's.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](ToThread::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](ToThread::run).
+    ///
+    /// ```
+    /// # use pleach_executor::{run, threads::{ThreadLimit, ToThread}};
+    /// let one = ThreadLimit::new(1.try_into().unwrap());
+    /// assert_eq!(run(ToThread::new().run_limited(&one, |_host| 6 * 7)).unwrap(), 42);
+    /// ```
+    pub async fn run_limited<T, F>(self, limiter: &impl Limiter, f: F) -> Result<T, ThreadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Host) -> T + Send + 'static,
+    {
+        let crew = Crew::current();
+        let permit = limiter.acquire().await?;
+        self.run_with(&crew, Box::new(Foreign(permit)), f).await
+    }
+
+    /// Runs `f` as soon as there is a thread for it, which there is a permit for.
+    async fn run_with<T, F>(self, crew: &Rc<Crew>, permit: Box<dyn Held>, f: F) -> Result<T, ThreadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Host) -> T + Send + 'static,
+    {
         let call = Arc::new(Call::new());
         let way = if self.abandonable { Way::System } else { Way::Caller };
         let host = Host::new(Arc::clone(&call), crew.run().clone(), way);

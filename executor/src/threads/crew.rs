@@ -13,7 +13,7 @@
 
 use super::call::Call;
 use super::error::BusyThreads;
-use super::limit::{Permit, ThreadLimit};
+use super::limit::{Held, ThreadLimit};
 use super::worker::{NAME, Work, Worker};
 use crate::entry::RunHandle;
 use crate::parking::ParkingLot;
@@ -45,7 +45,7 @@ struct Busy {
     /// `None` once it was retired, its end being on its way here.
     worker: Option<Worker>,
     name: Option<String>,
-    permit: Permit,
+    permit: Box<dyn Held>,
     /// Is its caller still there?
     wanted: Rc<Cell<bool>>,
 }
@@ -62,7 +62,7 @@ impl Wanted {
     /// The caller has heard of the end: nothing is left to do but if the loop has not, because its line was over.
     pub(super) fn heard(&self) {
         if let Some(crew) = self.crew.upgrade() {
-            crew.ended(self.key);
+            drop(crew.ended(self.key));
         }
     }
 }
@@ -132,7 +132,7 @@ impl Crew {
     pub(super) fn start(
         self: &Rc<Self>,
         name: Option<String>,
-        permit: Permit,
+        permit: Box<dyn Held>,
         work: Box<dyn FnOnce() + Send>,
         call: &Arc<Call>,
     ) -> io::Result<Wanted> {
@@ -143,10 +143,10 @@ impl Crew {
         let tell = Box::new(move || {
             let ends = Arc::clone(&call);
             let in_loop = move || {
-                if let Some(crew) = Crew::if_any() {
-                    crew.ended(key);
-                }
+                let permit = Crew::if_any().and_then(|crew| crew.ended(key));
                 ends.ended();
+                // Last: it may panic, which is the run's.
+                drop(permit);
             };
             if run.call_soon(in_loop).is_err() {
                 // The line is over. If the run is not, the caller is one of its last tasks, and sees to the rest.
@@ -160,15 +160,17 @@ impl Crew {
         Ok(Wanted { crew: Rc::downgrade(self), key, flag })
     }
 
-    /// A thread has done its work: it is idle, and its permit goes on. The second time nothing happens.
-    fn ended(&self, key: u64) {
-        let Some(Busy { worker, permit: _permit, .. }) = self.busy.borrow_mut().remove(&key) else { return };
+    /// A thread has done its work: it is idle, and its permit is to go on. The second time nothing happens.
+    #[must_use = "the permit goes on when it is dropped"]
+    fn ended(&self, key: u64) -> Option<Box<dyn Held>> {
+        let Busy { worker, permit, .. } = self.busy.borrow_mut().remove(&key)?;
         if let Some(worker) = worker {
             self.idle.borrow_mut().push(worker);
         }
         if self.at_work() == 0 {
             self.none_at_work.unpark_all();
         }
+        Some(permit)
     }
 
     /// The idle worker that came last, which leaves those that are not needed alone; or a new one.

@@ -18,10 +18,65 @@ use crate::waits::Waits;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+
+/// Who may have a thread now: for [`ToThread::run_limited`](super::ToThread::run_limited), where a number is not the measure
+/// (memory, a quota of each user, licences). [`ThreadLimit`] is the one that counts.
+///
+/// # References
+///
+/// What trio calls a limiter: anything with `acquire_on_behalf_of` and `release_on_behalf_of`.
+///
+/// ```
+/// use pleach_executor::sync::Semaphore;
+/// use pleach_executor::threads::{Limiter, ToThread};
+/// use pleach_executor::{Cancelled, run};
+/// use std::rc::Rc;
+///
+/// /// So many calls at a time as a semaphore has permits, which others take as well.
+/// struct Shared(Rc<Semaphore>);
+///
+/// struct Back(Rc<Semaphore>);
+///
+/// impl Drop for Back {
+///     fn drop(&mut self) {
+///         self.0.add(1).expect("it was taken out of there");
+///     }
+/// }
+///
+/// impl Limiter for Shared {
+///     type Permit = Back;
+///
+///     async fn acquire(&self) -> Result<Back, Cancelled> {
+///         self.0.acquire().await?.forget();
+///         Ok(Back(Rc::clone(&self.0)))
+///     }
+/// }
+///
+/// run(async {
+///     let permits = Rc::new(Semaphore::new(2));
+///     let limiter = Shared(Rc::clone(&permits));
+///     assert_eq!(ToThread::new().run_limited(&limiter, |_host| 6 * 7).await.unwrap(), 42);
+///     assert_eq!(permits.stats().left, 2);
+/// });
+/// ```
+pub trait Limiter {
+    /// The right to have one thread. It is kept until the thread is done, also where the caller has given up, and dropped
+    /// then, on the thread of the run; at once if the system refuses a thread.
+    ///
+    /// A panic of its `drop` is that of the run. It takes nothing from the caller: the value of the call is there by then.
+    type Permit: 'static;
+
+    /// Waits for a permit, however long that takes. Cancelled or dropped it has to have none (Strict).
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] if the scope around the call is cancelled.
+    fn acquire(&self) -> impl Future<Output = Result<Self::Permit, Cancelled>>;
+}
 
 /// A limit to how many thread calls run at a time, for [`ToThread::limit`](super::ToThread::limit). Clones share it.
 ///
@@ -77,23 +132,16 @@ impl ThreadLimit {
         self.0.used.get()
     }
 
-    /// Waits for a permit. Strict: cancelled or dropped, it has none.
-    pub(super) async fn acquire(&self) -> Result<Permit, Cancelled> {
-        let mut ticket = Ticket { limit: self, waiter: None };
-        let mut wait = Wait::on(Waits::Thread);
-        poll_fn(|cx| wait.poll(cx, |cx| ticket.poll(cx.waker()))).await
-    }
-
     fn has_room(&self) -> bool {
         self.0.used.get() < self.0.total.get()
     }
 
-    fn take_free(&self) -> Option<Permit> {
+    fn take_free(&self) -> Option<ThreadPermit> {
         if !self.has_room() || !self.0.line.borrow().is_empty() {
             return None;
         }
         self.0.used.set(self.0.used.get() + 1);
-        Some(Permit(self.clone()))
+        Some(ThreadPermit(self.clone()))
     }
 
     /// A permit comes back, or goes on.
@@ -129,18 +177,49 @@ impl fmt::Debug for ThreadLimit {
     }
 }
 
-/// The right to have one thread.
-#[must_use = "dropping it gives it back"]
-pub(super) struct Permit(ThreadLimit);
+impl Limiter for ThreadLimit {
+    type Permit = ThreadPermit;
 
-impl Permit {
-    /// Is somebody in line for it?
-    pub(super) fn is_asked_for(&self) -> bool {
+    /// Waits for a permit. Strict: cancelled or dropped, it has none.
+    async fn acquire(&self) -> Result<ThreadPermit, Cancelled> {
+        let mut ticket = Ticket { limit: self, waiter: None };
+        let mut wait = Wait::on(Waits::Thread);
+        poll_fn(|cx| wait.poll(cx, |cx| ticket.poll(cx.waker()))).await
+    }
+}
+
+/// What a call has of a [`ThreadLimit`] until its thread is done: the right to have one.
+#[must_use = "dropping it gives it back"]
+pub struct ThreadPermit(ThreadLimit);
+
+impl fmt::Debug for ThreadPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ThreadPermit").field(&self.0).finish()
+    }
+}
+
+/// A permit in the hands of the crew, whoever it comes from.
+pub(super) trait Held {
+    /// Is somebody in line for it? Calls nothing of a user's.
+    fn is_asked_for(&self) -> bool;
+}
+
+impl Held for ThreadPermit {
+    fn is_asked_for(&self) -> bool {
         !self.0.0.line.borrow().is_empty()
     }
 }
 
-impl Drop for Permit {
+/// A permit of a limiter of somebody else's, who is not asked.
+pub(super) struct Foreign<P>(pub(super) P);
+
+impl<P> Held for Foreign<P> {
+    fn is_asked_for(&self) -> bool {
+        false
+    }
+}
+
+impl Drop for ThreadPermit {
     fn drop(&mut self) {
         self.0.release();
     }
@@ -152,7 +231,7 @@ struct Ticket<'a> {
 }
 
 impl Ticket<'_> {
-    fn poll(&mut self, waker: &Waker) -> Poll<Permit> {
+    fn poll(&mut self, waker: &Waker) -> Poll<ThreadPermit> {
         let Some(waiter) = &self.waiter else {
             if let Some(permit) = self.limit.take_free() {
                 return Poll::Ready(permit);
@@ -164,7 +243,7 @@ impl Ticket<'_> {
         };
         if matches!(*waiter.0.borrow(), Stage::Granted) {
             waiter.0.replace(Stage::Over);
-            return Poll::Ready(Permit(self.limit.clone()));
+            return Poll::Ready(ThreadPermit(self.limit.clone()));
         }
         let before = waiter.0.replace(Stage::InLine(waker.clone()));
         drop(before);
