@@ -45,6 +45,16 @@ pub fn dump() -> String {
 }
 
 /// Gives the task that is being polled a name, in place of the one before: for [`dump`]. Outside of any task it does nothing.
+///
+/// ```
+/// use pleach_executor::{dump, name_task, run};
+/// run(async {
+///     name_task("main");
+///     assert!(dump().contains("\"main\""));
+///     name_task(format!("main, in its {}nd phase", 2));
+///     assert!(dump().contains("2nd phase") && !dump().contains("\"main\""));
+/// });
+/// ```
 pub fn name_task(name: impl Into<Rc<str>>) {
     let name = name.into();
     runtime::with(|rt| {

@@ -173,14 +173,52 @@ impl<E: fmt::Debug> fmt::Debug for Failures<E> {
     }
 }
 
+/// In a line, where a member that is itself several things stands in parentheses; `{:#}` is a line each, further in the deeper it
+/// lies.
 impl<E: fmt::Display> fmt::Display for Failures<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} tasks failed", self.members.len())?;
-        self.members.iter().enumerate().try_for_each(|(i, e)| write!(f, "; [{i}] {e}"))
+        self.members.iter().enumerate().try_for_each(|(i, e)| {
+            if f.alternate() {
+                let text = format!("{e:#}").replace('\n', "\n    ");
+                return write!(f, "\n[{i}] {text}");
+            }
+            let text = e.to_string();
+            if text.contains("; ") { write!(f, "; [{i}] ({text})") } else { write!(f, "; [{i}] {text}") }
+        })
     }
 }
 
 impl<E: fmt::Debug + fmt::Display> Error for Failures<E> {}
+
+#[cfg(test)]
+mod text {
+    use super::*;
+
+    enum E {
+        One(&'static str),
+        Many(Failures<E>),
+    }
+
+    impl fmt::Display for E {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                E::One(text) => f.write_str(text),
+                E::Many(all) => all.fmt(f),
+            }
+        }
+    }
+
+    #[test]
+    fn who_reads_it_sees_which_belong_together() {
+        let inner = E::Many(Failures::new(vec![E::One("b"), E::One("c\nwhile d")]));
+        let all = Failures::new(vec![E::One("a"), inner, E::One("e")]);
+        let line = "3 tasks failed; [0] a; [1] (2 tasks failed; [0] b; [1] c\nwhile d); [2] e";
+        assert_eq!(all.to_string(), line);
+        let lines = "3 tasks failed\n[0] a\n[1] 2 tasks failed\n    [0] b\n    [1] c\n        while d\n[2] e";
+        assert_eq!(format!("{all:#}"), lines);
+    }
+}
 
 #[cfg(all(test, feature = "anyhow"))]
 mod tests {
