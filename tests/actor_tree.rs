@@ -17,6 +17,7 @@ pleach::test_main!(
     the_inventory_at_the_start_is_what_was_declared,
 );
 
+/// Case S91.
 fn a_value_comes_back() {
     let r: Result<u64, Error> = run(actors(async |an| {
         let half = an.fork("adder", (), async |_, ()| Ok((1..=100u64).sum::<u64>()));

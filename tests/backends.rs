@@ -79,6 +79,7 @@ fn it_is_the_fork_server() {
     asked.expect("it answers");
 }
 
+/// Case S191.
 fn where_there_can_be_none_it_is_exec() {
     have_no_clone3();
     let asked: Result<_, Error> = program().try_run(async |_| {

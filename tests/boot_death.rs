@@ -80,6 +80,7 @@ fn check(step: Step, e: &Error, expected: Status) -> Option<String> {
     last_words.as_ref().map(ToString::to_string)
 }
 
+/// Case S219.
 fn an_exit_at_every_step_is_a_typed_error() {
     for step in Step::ALL {
         let (e, timers) = dies(step, Fault::Exit(3));
@@ -89,6 +90,7 @@ fn an_exit_at_every_step_is_a_typed_error() {
     }
 }
 
+/// Case S100.
 fn a_panic_at_every_step_is_a_typed_error_with_its_text() {
     for step in Step::ALL {
         let (e, timers) = dies(step, Fault::Panic);
@@ -100,6 +102,7 @@ fn a_panic_at_every_step_is_a_typed_error_with_its_text() {
     }
 }
 
+/// Case S219.
 fn a_kill_at_every_step_is_a_typed_error() {
     for step in Step::ALL {
         let (e, timers) = dies(step, Fault::Kill);
@@ -141,6 +144,7 @@ fn a_child_that_hangs_in_boot_is_ended_at_the_limit() {
 }
 
 /// The nursery is cancelled after k turns of the loop, for every k that a boot can take.
+/// Case S230. Case S231.
 fn a_cancel_at_every_moment_of_a_boot_leaves_no_child() {
     for turns in 0..200 {
         let r: Result<(), Error> = at_root(program, async || {

@@ -23,6 +23,7 @@ use std::panic::catch_unwind;
 use std::rc::Rc;
 
 /// The first consumer is cancelled, in each window; it has lost nothing, and neither has the second.
+/// Case S118.
 #[test]
 fn a_cancelled_receive_has_taken_nothing() {
     in_every_order(async || {
@@ -75,6 +76,7 @@ fn an_item_that_is_there_wins_over_a_cancellation() {
     });
 }
 
+/// Case S122.
 #[test]
 fn a_slow_receiver_is_told_once_how_much_it_missed_and_goes_on() {
     in_every_order(async || {
@@ -130,6 +132,7 @@ fn a_late_subscriber_sees_what_comes_and_a_clone_what_its_original_has_not_seen(
     });
 }
 
+/// Case S119.
 #[test]
 fn closing_a_handle_ends_the_waits_on_it_only() {
     in_every_order(async || {
@@ -164,6 +167,7 @@ fn closing_a_handle_ends_the_waits_on_it_only() {
 }
 
 /// Two waits on one receiver share its cursor.
+/// Case S121.
 #[test]
 fn two_tasks_on_one_receiver_get_each_item_once() {
     in_every_order(async || {

@@ -457,6 +457,7 @@ fn cancelled_siblings_add_nothing_to_a_failure() {
     });
 }
 
+/// Case S131.
 #[test]
 fn a_real_error_wins_over_a_cancelled() {
     in_every_order(async || {

@@ -190,6 +190,7 @@ fn worker(backend: Backend) -> Start {
     Start::new("worker").backend(backend)
 }
 
+/// Case S83. Case S85. Case S86.
 fn a_value_comes_back() {
     on_each(async |backend| {
         actors(async |an| {
@@ -209,6 +210,7 @@ fn a_value_comes_back() {
     });
 }
 
+/// Case S52.
 fn an_error_names_its_origin_and_belongs_to_the_nursery_of_a_one_shot() {
     on_each(async |backend| {
         let r = actors(async |an| {
@@ -515,6 +517,7 @@ fn a_call_to_a_deaf_endpoint_is_given_up_at_the_limit() {
     }
 }
 
+/// Case S217.
 fn a_killed_actor_ends_its_calls_with_the_nurserys_cancellation() {
     on_each(async |backend| {
         let pid = RefCell::new(0);
@@ -571,6 +574,7 @@ fn a_cancelled_actor_ends_its_calls_with_gone() {
     });
 }
 
+/// Case S98. Case S241.
 fn an_unknown_endpoint_says_which_there_are() {
     on_each(async |backend| {
         let e =
@@ -830,6 +834,7 @@ fn who_watches_an_actor_hears_how_it_ended_and_lives_on() {
 }
 
 /// At any moment of its boot. An actor that stays would keep its nursery for ever: nobody has a portal to cancel it by.
+/// Case S231.
 fn a_spawn_that_is_cancelled_or_dropped_leaves_no_actor() {
     on_each(async |backend| {
         for micros in [0, 100, 300, 1000, 3000, 10_000, 1_000_000] {
@@ -928,6 +933,7 @@ fn a_name_that_is_none_starts_nothing() {
 }
 
 /// Endpoints of one name, with other types.
+/// Case S53.
 fn ends_that_are_not_of_one_mind_say_which_and_about_what() {
     const BYTES_TO: Endpoint<Vec<u8>, ()> = Endpoint::new("fail");
     const TEXT_FROM: Endpoint<u64, String> = Endpoint::new("double");

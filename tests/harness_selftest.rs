@@ -256,6 +256,7 @@ fn an_error_is_reported() {
     failing("bad::errs", "returned Err(\"deliberate error\")\n");
 }
 
+/// Case S247.
 fn an_open_descriptor_is_reported() {
     let said = failing("bad::leaks_a_descriptor", "left fd ");
     said.has(" open -> /etc/passwd\n");
@@ -276,6 +277,7 @@ fn a_zombie_is_reported() {
     failing("bad::leaks_a_zombie", "left a zombie, ended but never waited for: pid ").lacks("stray");
 }
 
+/// Case S247.
 fn an_orphan_is_reported_and_killed() {
     let said = failing("bad::leaks_an_orphan", "left a stray process, killed now: pid ");
     said.lacks("left a child");
@@ -284,6 +286,7 @@ fn an_orphan_is_reported_and_killed() {
     assert!(!exists(orphan));
 }
 
+/// Case S247.
 fn files_and_sockets_are_reported_and_removed() {
     let said = failing("bad::leaks_files", "left behind in TMPDIR: directory d\n");
     said.has("case failed: left behind in TMPDIR: file d/f\n");
@@ -292,6 +295,7 @@ fn files_and_sockets_are_reported_and_removed() {
     assert!(!fs::exists(home).expect("its parent can be read"), "{home}");
 }
 
+/// Case S212.
 fn a_hang_is_dumped_and_killed_with_all_below() {
     let said = failing("bad::hangs", "hung: no end within 1 s; it and all below were killed\n");
     let child = said.after("the child is ");

@@ -172,6 +172,7 @@ fn a_cancel_gets_past_calls_that_are_not_polled() {
     });
 }
 
+/// Case S230.
 fn every_dropped_call_is_stopped_however_late_it_is_heard() {
     const CALLS: u64 = 12_000;
     on_each(async |backend| {

@@ -108,6 +108,7 @@ async fn below(hops: u32) -> Result<(), Error> {
     actors(async |an| start(an, "hop", BELOW, hops - 1, async move |_, ()| below(hops - 1).await).await).await
 }
 
+/// Case S187.
 fn an_error_keeps_kind_text_sources_and_origin_through_three_hops() {
     let e = at_root(program, async || below(3).await).unwrap_err();
     assert!(matches!(e.kind(), ErrorKind::Failed { type_name } if type_name.contains("Outer")), "{e}");
@@ -142,6 +143,7 @@ fn gated(gate: OwnedFd, name: &str) -> Result<(), Error> {
     Err(Error::msg(format!("{name} failed")))
 }
 
+/// Case S239.
 fn a_group_of_two_is_a_group_of_two_through_three_hops() {
     let e = at_root(program, async || two_fail(3).await).unwrap_err();
     assert_eq!(*e.kind(), ErrorKind::Group, "{e}");
@@ -151,6 +153,7 @@ fn a_group_of_two_is_a_group_of_two_through_three_hops() {
     assert_eq!(texts, [("left", "left failed"), ("right", "right failed")]);
 }
 
+/// Case S185.
 fn a_failure_cancels_the_sibling_and_names_itself_as_the_cause() {
     let causes: Rc<RefCell<Vec<Cause>>> = Rc::default();
     let r: Result<(), Error> = at_root(program, async || {
@@ -225,6 +228,7 @@ fn look() -> Result<Look, Error> {
     Ok((inventory::open_fds()?, inventory::thread_count()?, (s.blocked, s.ignored, s.caught)))
 }
 
+/// Case S248.
 fn the_inventory_at_the_start_is_what_was_declared() {
     let (reader, _writer) = std::io::pipe().unwrap();
     // What user code holds, and does not give.
@@ -294,6 +298,7 @@ async fn idle(levels: u32) -> Result<(), Error> {
     .await
 }
 
+/// Case S56. Case S228.
 fn an_idle_chain_ends_by_messages_alone() {
     // Any timer that had to fire would be seen: they are far away.
     let far = Config::default().boot(Duration::from_secs(600)).cancel(Duration::from_secs(600));
@@ -337,6 +342,7 @@ fn the_books_of_a_tree_add_up() {
     assert_eq!((books.started, books.reaped, books.terminated, books.killed), (39, 39, 0, 0));
 }
 
+/// Case S248.
 fn no_setting_of_the_harness_changes_what_is_there_at_the_start() {
     harness::no_setting_changes(&[
         "later_siblings_wake_up_as_clean_as_the_first",

@@ -169,6 +169,7 @@ fn strike_one(run: u32, signal: Signal, kind: impl Fn(u32) -> ErrorKind) -> (Hea
     (heard, root.books())
 }
 
+/// Case S218.
 fn a_killed_middle_is_named_and_its_siblings_are_cancelled() {
     adopt_strays().unwrap();
     let killed = Status::Signaled { signal: 9, core: false };
@@ -179,6 +180,7 @@ fn a_killed_middle_is_named_and_its_siblings_are_cancelled() {
 }
 
 /// The one who is stopped is continued only to end, with all below it: nobody is killed, and nothing takes time.
+/// Case S224.
 fn a_stopped_actor_is_named_and_its_siblings_are_cancelled_and_no_timer_tells() {
     adopt_strays().unwrap();
     for run in 0..runs() {
@@ -190,6 +192,7 @@ fn a_stopped_actor_is_named_and_its_siblings_are_cancelled_and_no_timer_tells() 
 
 /// Who is stopped and cancelled at the same moment goes on to end as it was asked to; whether its parent saw the stop
 /// or the cancel first decides whether that was a failure.
+/// Case S224.
 fn a_stop_and_a_cancel_at_once_end_the_tree_in_order() {
     adopt_strays().unwrap();
     for run in 0..runs() {
@@ -277,6 +280,7 @@ async fn stands_still(pid: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// Case S218.
 fn a_quiet_exit_of_an_actor_is_a_failure() {
     for status in [0, 3] {
         let r: Result<(), Error> = at_root(program, async || {

@@ -480,6 +480,7 @@ fn children_may_spawn_siblings_while_the_nursery_waits_for_its_end() {
     });
 }
 
+/// Case S128.
 #[test]
 fn a_handle_spawns_from_elsewhere_while_the_nursery_waits_for_its_end() {
     in_every_order(async || {

@@ -147,6 +147,7 @@ fn falls_by_one_deadline(breadths: [usize; 3], limit: Duration) {
     );
 }
 
+/// Case S68. Case S229.
 fn leaves_that_heed_nothing_end_by_the_one_deadline_of_a_narrow_tree() {
     // A level has a tenth of what is left to hear of the one below: more than a crowded machine takes to run it.
     falls_by_one_deadline([2, 2, 8], Duration::from_secs(20));

@@ -135,6 +135,7 @@ fn a_cancelled_nursery_names_the_task_that_cancelled_it() {
 }
 
 /// Case 77. A cause of an upper layer arrives as itself.
+/// Case S233.
 #[test]
 fn a_cause_of_an_upper_layer_arrives_as_itself() {
     in_every_order(async || {

@@ -146,6 +146,7 @@ fn members_that_were_cut() {
     snapshot("cut_members", &Report::of(&outer));
 }
 
+/// Case S193.
 fn hostile_texts_stay_texts() {
     let text = "done\x1b[2J\x1b[H\r\n└─ root/forged (pid 1) failed: not really\n\ttab \u{202e}desrever\u{2028}x\u{7}";
     let mut e = failed("root/\x1b]0;title\x07\nx", text);
@@ -348,6 +349,7 @@ impl Numbers {
     }
 }
 
+/// Case S193.
 fn any_tree_is_readable_text() {
     for seed in 1..=500 {
         let mut numbers = Numbers(seed);

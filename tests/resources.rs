@@ -65,6 +65,7 @@ async fn use_it(links: &Links, log: &Log, plan: Plan, name: &str, seconds: u32) 
     Ok(())
 }
 
+/// Case S134.
 #[test]
 fn the_first_user_opens_it_and_the_last_one_waits_for_its_end() {
     in_every_order(async || {
@@ -91,6 +92,7 @@ fn the_first_user_opens_it_and_the_last_one_waits_for_its_end() {
     });
 }
 
+/// Case S143.
 #[test]
 fn who_comes_while_it_ends_waits_and_opens_it_anew() {
     in_every_order(async || {
@@ -113,6 +115,7 @@ fn who_comes_while_it_ends_waits_and_opens_it_anew() {
     });
 }
 
+/// Case S142.
 #[test]
 fn resources_of_different_keys_do_not_wait_for_each_other() {
     in_every_order(async || {
@@ -155,6 +158,7 @@ fn the_error_of_opening_is_the_openers_and_the_next_one_tries() {
     });
 }
 
+/// Case S136.
 #[test]
 fn the_error_of_the_end_is_the_last_users_beside_its_own() {
     in_every_order(async || {
@@ -174,6 +178,7 @@ fn the_error_of_the_end_is_the_last_users_beside_its_own() {
     });
 }
 
+/// Case S137.
 #[test]
 fn a_cancelled_user_leaves_it_to_the_others_and_a_cancelled_last_one_waits() {
     in_every_order(async || {
@@ -265,6 +270,7 @@ fn users_that_are_dropped_leave_the_resource_to_its_nursery() {
     }
 }
 
+/// Case S139.
 #[test]
 fn a_resource_of_a_cancelled_home_ends_under_its_users_and_nobody_new_gets_it() {
     in_every_order(async || {

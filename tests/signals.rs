@@ -639,6 +639,7 @@ fn children_of_an_interrupted_nursery_see_the_interrupt() {
     assert!(matches!(ended, Err(Stopped::Interrupted(None))), "{ended:?}");
 }
 
+/// Case S130.
 fn what_fails_after_an_interrupt_comes_with_it() {
     let ended = run_interruptible::<(), io::Error>(async {
         raise(Signal::INT);

@@ -33,6 +33,7 @@ async fn slow_server(s: u32, ready: Started<u32>) -> Result<(), Fault> {
 }
 
 /// Case 97. The value comes at t0+s, the nursery has exactly one child then, and ends at t0+2s.
+/// Case S127.
 #[test]
 fn start_returns_the_value_when_the_child_is_ready() {
     for s in [1, 2] {
@@ -87,6 +88,7 @@ fn a_failure_before_ready_is_the_starters() {
 }
 
 /// Case 101. A child that ends without being ready: `start()` fails with a reason that says so, the nursery stays healthy.
+/// Case S125.
 #[test]
 fn a_child_that_ends_without_being_ready_fails_the_start() {
     in_every_order(async || {
@@ -135,6 +137,7 @@ fn start_in_a_cancelled_scope_succeeds_if_the_child_needs_no_checkpoint() {
 }
 
 /// Case 104. In a cancelled scope a child is ready at once and then fails: it was never moved, its error is the starter's.
+/// Case S124.
 #[test]
 fn start_in_a_cancelled_scope_keeps_the_childs_error() {
     in_every_order(async || {

@@ -647,6 +647,7 @@ fn what_a_child_is_given_is_given_to_each_incarnation() {
     });
 }
 
+/// Case S184. Case S232.
 fn an_error_on_the_way_out_is_the_nurserys() {
     for strategy in [one_for_one(), Supervision::new(Strategy::OneCancelsAll)] {
         at_root(async |story| {

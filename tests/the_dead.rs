@@ -99,6 +99,7 @@ async fn children_are(count: usize) -> Vec<Pid> {
     waited.expect("nobody cancels").unwrap_or_else(|| panic!("{count} children, and there are {:?}", told()))
 }
 
+/// Case S221.
 fn killed_actors_leave_no_dead() {
     at_program(program, async || {
         for _ in 0..10 {

@@ -45,6 +45,7 @@ fn both_ends_come_up() {
     assert_eq!((parent.phase(), child.phase()), (None, None));
 }
 
+/// Case S242.
 #[test]
 fn a_stranger_is_refused_by_name() {
     let refused = |change: fn(&mut Hello)| {

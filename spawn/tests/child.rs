@@ -296,6 +296,7 @@ fn a_child_that_holds_a_dup_makes_no_ghost_events() {
     });
 }
 
+/// Case S133.
 fn wakes_in_the_child_do_not_wake_the_parent() {
     pleach_executor::run(async {
         let waker = std::future::poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;

@@ -109,6 +109,7 @@ fn up_and_interrupted(to: To) {
     }
 }
 
+/// Case S56. Case S70.
 fn sent_to_the_root_alone_it_ends_the_tree_in_order() {
     up_and_interrupted(To::Root);
 }
@@ -367,6 +368,7 @@ fn sigterm_does_the_same() {
     }
 }
 
+/// Case S190.
 fn leaves_that_do_not_heed_it_are_killed_by_their_parents() {
     let mut run = start("--breadth 2 --depth 1 --deadline 2 --deaf");
     run.wait_for("up");

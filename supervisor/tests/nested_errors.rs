@@ -55,6 +55,7 @@ fn breadth_2_depth_3() {
     comes_home(2, 3, "", runs(20));
 }
 
+/// Case S64. Case S65.
 fn breadth_2_depth_3_all_fail() {
     comes_home(2, 3, "--all-fail", runs(20));
 }
@@ -110,6 +111,7 @@ fn leaves_that_panic_are_failures_like_any_other() {
     comes_home(2, 3, "--panic --all-fail", runs(20));
 }
 
+/// Case S211.
 fn a_tree_of_one_leaf_comes_home() {
     comes_home(1, 1, "", 1);
     comes_home(1, 1, "--all-fail", 1);

@@ -125,6 +125,7 @@ const TREE: &str = "--breadth 2 --depth 3 --deadline 60";
 /// The lines that `TREE` prints until it stands, `up` among them.
 const LINES: u64 = 15;
 
+/// Case S220.
 fn killed_while_it_grows_or_stands() {
     rounds(30, |dice| kill(at_a_random_moment(dice, "idle_tree", TREE, LINES + 1)));
 }
@@ -223,6 +224,7 @@ fn killed_above_a_deep_chain() {
 }
 
 /// Here it is not the root that is killed, but the root has to gather what comes to it.
+/// Case S221.
 fn a_root_outlives_what_a_killed_actor_leaves_behind() {
     for _ in 0..runs(5) {
         let mut run = Run::start(command("idle_tree", "--breadth 1 --depth 2 --deadline 60 --deaf"));
