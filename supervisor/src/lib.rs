@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod cluster;
 mod config;
 mod endpoint;
 mod error;
@@ -33,6 +34,7 @@ pub mod test_main;
 mod wire;
 
 pub use actor::{Actor, ActorId, Books, Ending, Event, Incarnation, Observation, Status};
+pub use cluster::{Cluster, Results};
 pub use config::Config;
 pub use endpoint::{Context, Endpoint};
 pub use error::{Error, ErrorKind, ErrorTree};
@@ -62,3 +64,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/supervision.md")]
 struct SupervisionPage;
+
+/// The code of the pages compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/clusters.md")]
+struct ClustersPage;

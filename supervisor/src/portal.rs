@@ -89,9 +89,17 @@ impl Portal {
         A: Serialize,
         R: DeserializeOwned,
     {
+        self.call_encoded(endpoint, codec::encode(&args).map_err(Error::new)?).await
+    }
+
+    /// The same with an argument that is bytes already.
+    pub(crate) async fn call_encoded<A, R: DeserializeOwned>(
+        &self,
+        endpoint: Endpoint<A, R>,
+        args: Vec<u8>,
+    ) -> Result<R, Error> {
         self.handle.fresh()?;
         check()?;
-        let args = codec::encode(&args).map_err(Error::new)?;
         let value = self.ask(endpoint.name(), args).await?;
         codec::decode(&value).map_err(|e| Error::decode(endpoint.name(), Payload::Value, &e))
     }
