@@ -25,7 +25,7 @@ use crate::{signal, sys};
 use pleach_executor::low_level::forget_runtime;
 use std::ffi::{CStr, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 /// The whole life of a forked child. Fresh frame, never inlined: nothing of the parent's is in reach but by argument.
 #[inline(never)]
@@ -80,76 +80,48 @@ pub(crate) fn take_name(born: &Born) {
 
 /// Closes and covers every inherited number as `fds` says.
 ///
-/// Async-signal-safe because open, dup3, close and getdents64 are bare system calls and the buffer is on the stack.
+/// Async-signal-safe because dup3 and close are bare system calls.
 fn cover(fds: &FdPlan) -> io::Result<()> {
     for &fd in fds.closes() {
         close(fd);
     }
-    let null = open(c"/dev/null", libc::O_RDWR)?;
-    match open(c"/proc/self/fd", libc::O_RDONLY | libc::O_DIRECTORY) {
-        Ok(listing) => cover_listed(fds, &null, &listing),
-        Err(_) => cover_all(fds, &null),
+    match fds.open() {
+        Some(numbers) => numbers.iter().try_for_each(|fd| cover_one(fds, *fd))?,
+        None => cover_all(fds)?,
     }
-}
-
-/// Async-signal-safe because its caller is: see there.
-fn cover_listed(fds: &FdPlan, null: &OwnedFd, listing: &OwnedFd) -> io::Result<()> {
-    let mut entries = Entries([0; 4096]);
-    loop {
-        let n = entries.read(listing)?;
-        if n == 0 {
-            return Ok(());
-        }
-        let mut at = 0;
-        while let Some((number, next)) = entries.number(at, n) {
-            at = next;
-            if let Some(fd) = number
-                && fd != listing.as_raw_fd()
-            {
-                cover_one(fds, null, fd)?;
-            }
-        }
-    }
+    close(fds.null());
+    Ok(())
 }
 
 /// Without /proc: every number there can be. Async-signal-safe because fcntl and getrlimit are.
-fn cover_all(fds: &FdPlan, null: &OwnedFd) -> io::Result<()> {
+fn cover_all(fds: &FdPlan) -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` lives through the call, which writes it.
     sys::check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     // Numbers above the limit exist if it was lowered later; the hard limit bounds them.
     let end = RawFd::try_from(limit.rlim_max.min(1 << 20)).unwrap_or(1 << 20);
     for fd in 3..end {
-        // SAFETY: asks for a flag; a number that is not open is an error of the call.
-        if unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0 {
-            cover_one(fds, null, fd)?;
+        if sys::is_open(fd) {
+            cover_one(fds, fd)?;
         }
     }
     Ok(())
 }
 
 /// Async-signal-safe because dup3 is a bare system call.
-fn cover_one(fds: &FdPlan, null: &OwnedFd, fd: RawFd) -> io::Result<()> {
-    if fd == null.as_raw_fd() || fds.fate(fd) != Fate::Tombstone {
-        // A number to close was closed above; what stands there now is `null` or the listing, made since.
+fn cover_one(fds: &FdPlan, fd: RawFd) -> io::Result<()> {
+    if fd == fds.null() || fds.fate(fd) != Fate::Tombstone {
+        // A number to close was closed above.
         return Ok(());
     }
     // SAFETY: replaces what `fd` stands for. Its inherited owner then writes to /dev/null and closes a number that is
     // still its own: Stale Owner of `fds.rs`.
-    match sys::check(unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) }) {
+    match sys::check(unsafe { libc::dup3(fds.null(), fd, libc::O_CLOEXEC) }) {
         // A number above RLIMIT_NOFILE, opened when the limit was higher: nothing new can come to stand there.
         Err(e) if e.raw_os_error() == Some(libc::EBADF) => close(fd),
         covered => drop(covered?),
     }
     Ok(())
-}
-
-/// Async-signal-safe because openat is.
-fn open(path: &CStr, flags: c_int) -> io::Result<OwnedFd> {
-    // SAFETY: `path` ends in NUL and lives through the call.
-    let fd = sys::check(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) })?;
-    // SAFETY: just made, and ours alone: if the number had an owner, that one forgets itself (FdPlan::closes).
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Async-signal-safe because close is.
@@ -159,41 +131,11 @@ fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-/// Room for directory entries, aligned as the kernel writes them.
-#[repr(C, align(8))]
-struct Entries([u8; 4096]);
-
-impl Entries {
-    /// Fills it. Async-signal-safe because getdents64 is a bare system call.
-    fn read(&mut self, listing: &OwnedFd) -> io::Result<usize> {
-        // SAFETY: the kernel writes at most the length that is given.
-        let n = unsafe {
-            libc::syscall(libc::SYS_getdents64, listing.as_raw_fd(), self.0.as_mut_ptr(), self.0.len())
-        };
-        sys::check(n as c_int).map(|n| n as usize)
-    }
-
-    /// The entry at `at` of the `filled` bytes: the number it names (not for `.` and `..`), and where the next one
-    /// begins. Layout of `struct linux_dirent64`: inode 8, offset 8, length 2, type 1, name.
-    ///
-    /// Async-signal-safe because it only reads the buffer.
-    fn number(&self, at: usize, filled: usize) -> Option<(Option<RawFd>, usize)> {
-        let entry = self.0.get(at..filled)?;
-        let length = usize::from(u16::from_ne_bytes([*entry.get(16)?, *entry.get(17)?]));
-        let name = entry.get(19..length)?;
-        let mut number = None;
-        for digit in name.iter().take_while(|b| **b != 0) {
-            if !digit.is_ascii_digit() {
-                number = None;
-                break;
-            }
-            number = Some(number.unwrap_or(0) * 10 + RawFd::from(digit - b'0'));
-        }
-        Some((number, at + length))
-    }
-}
-
 // ---- signals and attributes
+
+/// Linux numbers its signals up to here. SIGRTMAX is a call into libc, and every piece of libc that is called costs a child a
+/// page fault.
+const LAST_SIGNAL: c_int = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 127 } else { 64 };
 
 /// Every disposition default, except that SIGSEGV and SIGBUS keep theirs (the message of a stack overflow), and
 /// SIGPIPE, SIGINT and the mark of a tree are ignored; then nothing is blocked.
@@ -203,13 +145,15 @@ impl Entries {
 ///
 /// Async-signal-safe because sigaction and sigprocmask are.
 fn reset_signals() -> io::Result<()> {
-    for number in 1..=libc::SIGRTMAX() {
+    for number in 1..=LAST_SIGNAL {
         let action = match number {
             libc::SIGKILL | libc::SIGSTOP | libc::SIGSEGV | libc::SIGBUS => continue,
+            // libc keeps these for itself, and refuses them.
+            32 | 33 => continue,
             libc::SIGPIPE | libc::SIGINT | MARK => sys::Action::Ignore,
             _ => sys::Action::Default,
         };
-        // libc keeps the first real-time signals for itself and refuses them.
+        // Another libc keeps another one.
         if sys::set_action(number, action).is_err() && number < 32 {
             return Err(io::Error::last_os_error());
         }

@@ -15,11 +15,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// Async-signal-safe because it calls only such functions.
 pub(crate) fn or_leave<T>(born: &Born, what: &str, done: io::Result<T>) -> T {
-    done.unwrap_or_else(|e| {
-        let phase = born.phase();
-        born.last_words(phase, e.raw_os_error().unwrap_or(0), what);
-        born.leave(phase.exit_code())
-    })
+    match done {
+        Ok(value) => value,
+        Err(e) => leave(born, what, &e),
+    }
+}
+
+/// By itself, so that the room for last words is not on the stack of those who do not fail.
+#[cold]
+#[inline(never)]
+fn leave(born: &Born, what: &str, error: &io::Error) -> ! {
+    let phase = born.phase();
+    born.last_words(phase, error.raw_os_error().unwrap_or(0), what);
+    born.leave(phase.exit_code())
 }
 
 /// Message and place of the last panic in this child. The payload that comes out below has no place.
@@ -41,13 +49,20 @@ impl LastPanic {
 
     /// Runs a part of a child's life. A panic does not come out: the child says it and ends.
     pub(crate) fn catch<T>(&self, witness: &Born, part: impl FnOnce() -> T) -> T {
-        catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|payload| {
-            let phase = witness.phase();
-            witness.last_words(phase, 0, &self.describe(&*payload));
-            // Its destructor could panic again.
-            std::mem::forget(payload);
-            witness.leave(phase.exit_code())
-        })
+        match catch_unwind(AssertUnwindSafe(part)) {
+            Ok(value) => value,
+            Err(payload) => self.say(witness, payload),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn say(&self, witness: &Born, payload: Box<dyn Any + Send>) -> ! {
+        let phase = witness.phase();
+        witness.last_words(phase, 0, &self.describe(&*payload));
+        // Its destructor could panic again.
+        std::mem::forget(payload);
+        witness.leave(phase.exit_code())
     }
 
     /// The text for last words: the message, and the place if the last panic is the one that came out.

@@ -32,17 +32,35 @@ pub(crate) enum Fate {
 pub(crate) struct FdPlan {
     keep: Vec<RawFd>,
     close: Vec<RawFd>,
+    null: RawFd,
+    open: Option<Vec<RawFd>>,
 }
 
 impl FdPlan {
-    /// `keep` are the numbers beside 0, 1 and 2 that stay; `close` those whose owners forget themselves.
-    pub(crate) fn new(mut keep: Vec<RawFd>, mut close: Vec<RawFd>) -> Self {
+    /// `keep` are the numbers beside 0, 1 and 2 that stay; `close` those whose owners forget themselves. `null` stands for
+    /// `/dev/null`, and is closed last. `open` are all that are open, if that is known.
+    pub(crate) fn new(
+        mut keep: Vec<RawFd>,
+        mut close: Vec<RawFd>,
+        null: RawFd,
+        open: Option<Vec<RawFd>>,
+    ) -> Self {
         keep.sort_unstable();
         keep.dedup();
-        close.retain(|fd| *fd > 2 && keep.binary_search(fd).is_err());
+        close.retain(|fd| *fd > 2 && *fd != null && keep.binary_search(fd).is_err());
         close.sort_unstable();
         close.dedup();
-        Self { keep, close }
+        Self { keep, close, null, open }
+    }
+
+    /// The number of `/dev/null`. Child after fork: yes.
+    pub(crate) fn null(&self) -> RawFd {
+        self.null
+    }
+
+    /// All numbers that are open, if that is known. Child after fork: yes.
+    pub(crate) fn open(&self) -> Option<&[RawFd]> {
+        self.open.as_deref()
     }
 
     /// The fate of an open number. Child after fork: yes, it only searches two slices.
@@ -68,7 +86,7 @@ mod tests {
 
     #[test]
     fn every_number_is_kept_closed_or_covered() {
-        let plan = FdPlan::new(vec![9, 5], vec![4, 3]);
+        let plan = FdPlan::new(vec![9, 5], vec![4, 3], 99, None);
         let fates: Vec<Fate> = (0..11).map(|fd| plan.fate(fd)).collect();
         use Fate::{Close, Keep, Tombstone};
         assert_eq!(
@@ -79,21 +97,21 @@ mod tests {
 
     #[test]
     fn a_grant_of_a_runtime_socket_wins_over_closing_it() {
-        let plan = FdPlan::new(vec![7], vec![6, 7, 8]);
+        let plan = FdPlan::new(vec![7], vec![6, 7, 8], 99, None);
         assert_eq!(plan.fate(7), Fate::Keep);
         assert_eq!(plan.closes(), [6, 8]);
     }
 
     #[test]
     fn standard_streams_are_never_closed() {
-        let plan = FdPlan::new(vec![], vec![0, 1, 2, 3]);
+        let plan = FdPlan::new(vec![], vec![0, 1, 2, 3], 99, None);
         assert_eq!(plan.closes(), [3]);
         assert_eq!([plan.fate(0), plan.fate(1), plan.fate(2)], [Fate::Keep; 3]);
     }
 
     #[test]
     fn a_number_named_twice_counts_once() {
-        let plan = FdPlan::new(vec![5, 5], vec![4, 4, 5]);
+        let plan = FdPlan::new(vec![5, 5], vec![4, 4, 5], 99, None);
         assert_eq!(plan.closes(), [4]);
         assert_eq!(plan.fate(5), Fate::Keep);
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   fork(plan, grants, entry) ─► queue ─► the loop, between two polls:
 //!                                          may we? still wanted? ─no─► SpawnError, nothing made
-//!                                          link, pidfd tried out, signals blocked
+//!                                          link, a number kept for the pidfd, signals blocked
 //!                                          libc::fork ─┬─ child ─► child::live, never back
 //!                                                      └─ parent: pidfd, Process, grants dropped ─► Forked
 //! ```
@@ -47,7 +47,7 @@ use pleach_executor::low_level;
 use pleach_executor::sync::Event;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -162,16 +162,20 @@ where
 {
     may_fork(&plan)?;
     let (ours, theirs) = sys::link().map_err(SpawnError::system("socketpair"))?;
-    // Tried out on ourselves: after the fork a refusal would leave a child that nobody holds. It also keeps a
-    // number free.
-    let trial = sys::pidfd_open(sys::pid()).map_err(SpawnError::system("pidfd_open"))?;
-    let fds = fd_plan(&grants, &ours, &theirs, &trial);
-    let born = Born::new(&plan, theirs);
+    // After the fork a refusal would come too late: a child would have begun.
+    sys::pidfds_are_possible().map_err(SpawnError::system("pidfd_open"))?;
     flush_standard_output();
+    let signals = sys::block_all();
+    // Now that neither a thread nor a handler can open another. The child could look as well, and pays many times as much for
+    // it: the kernel makes entries for a process and each of its descriptors, and takes them away again when it is reaped.
+    let open = sys::fds::open_numbers().ok();
+    // What covers numbers in the child. Here it keeps one free for the pidfd.
+    let null = sys::fds::null().map_err(SpawnError::system("open /dev/null"))?;
+    let fds = fd_plan(&grants, &ours, &theirs, &null, open);
+    let born = Born::new(&plan, theirs);
     // The parent keeps its copy in the box until the child is reaped; the child takes its own out.
     let mut entry = Box::new(Some(entry));
     let _making = making();
-    let signals = sys::block_all();
     // SAFETY: there is exactly one thread (`may_fork`), and the child goes to `child::live`, which never returns into
     // the frames below; the header of this file has the whole argument.
     let pid = unsafe { libc::fork() };
@@ -188,7 +192,7 @@ where
     }
     // Closes our copy of the child's end: from here on its end is the child's alone, and EOF means something.
     drop(born);
-    drop(trial);
+    drop(null);
     let pid = Pid::from_raw(pid);
     let pidfd = match sys::pidfd_open(pid) {
         Ok(pidfd) => pidfd,
@@ -231,12 +235,18 @@ pub(crate) fn exits_are_kept() -> Result<(), SpawnError> {
 
 /// Kept: the child's end and what is granted. Closed: what our own types own, and what this function's caller holds
 /// in a frame that the child never resumes.
-fn fd_plan(grants: &impl Grants, ours: &OwnedFd, theirs: &OwnedFd, trial: &OwnedFd) -> FdPlan {
+fn fd_plan(
+    grants: &impl Grants,
+    ours: &OwnedFd,
+    theirs: &OwnedFd,
+    null: &OwnedFd,
+    open: Option<Vec<RawFd>>,
+) -> FdPlan {
     let mut keep = vec![theirs.as_raw_fd()];
     grants.fds(&mut keep);
     let mut close = low_level::owned_fds();
-    close.extend([ours.as_raw_fd(), trial.as_raw_fd()]);
-    FdPlan::new(keep, close)
+    close.push(ours.as_raw_fd());
+    FdPlan::new(keep, close, null.as_raw_fd(), open)
 }
 
 /// What `print!` has buffered would be in both processes. A stream that refuses keeps its text: nothing to be done

@@ -13,6 +13,7 @@
 //!   has just been forked. They are bare system calls: no lock, no allocation.
 
 pub(crate) mod births;
+pub(crate) mod fds;
 pub(crate) mod packets;
 pub(crate) mod surroundings;
 
@@ -74,6 +75,12 @@ pub(crate) fn handed_down(fd: RawFd) -> io::Result<OwnedFd> {
 pub(crate) fn make_inheritable(fd: &OwnedFd) {
     // SAFETY: clears a flag of an open number.
     assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+}
+
+/// Whether a number stands for anything. Async-signal-safe.
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: asks for a flag; a number that is not open is an error of the call.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
 /// Whether a number stands for a socket.
@@ -189,6 +196,18 @@ pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers only; the descriptor is CLOEXEC by definition.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
     above_stdio(own(fd as c_int)?)
+}
+
+/// Does this system give out pidfds? A kernel may not know them, and a filter (seccomp) not allow them.
+pub(crate) fn pidfds_are_possible() -> io::Result<()> {
+    const NO_SUCH_FLAG: libc::c_uint = 1 << 31;
+    // SAFETY: takes numbers only, and no kernel makes a descriptor for a flag that it does not know.
+    let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid().as_raw(), NO_SUCH_FLAG) };
+    match own(answer as c_int) {
+        // It is there, and says what is wrong.
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        answer => answer.map(drop),
+    }
 }
 
 /// The only way in which a signal leaves this crate for another process.

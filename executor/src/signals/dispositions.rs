@@ -25,8 +25,8 @@ struct Held {
 }
 
 struct Dispositions {
-    /// By signal number minus one.
-    held: [Option<Held>; 64],
+    /// By signal number minus one. Boxed, so that all of this lies in one page: a forked child, which empties it, pays for each.
+    held: [Option<Box<Held>>; 64],
     /// The signals of a layer above.
     claimed: u64,
     /// Places of the handler in use.
@@ -84,7 +84,7 @@ pub(super) fn hold(signal: Signal) -> Result<(), OpenError> {
                 held.before = before;
             }
         }
-        none => *none = Some(Held { listeners: 1, before }),
+        none => *none = Some(Box::new(Held { listeners: 1, before })),
     }
     Ok(())
 }
@@ -124,8 +124,12 @@ pub(crate) fn disclaim(signal: Signal) {
     lock().claimed &= !signal.bit();
 }
 
-/// In a forked child, while all signals are blocked.
+/// In a forked child, while all signals are blocked. In place: a new one would go by way of the stack.
 pub(crate) fn forget() {
-    *lock() = Dispositions::new();
+    let mut all = lock();
+    all.held.fill_with(|| None);
+    all.claimed = 0;
+    all.places = [false; SEATS];
+    drop(all);
     handler::forget();
 }
