@@ -11,8 +11,9 @@
 //! ```
 //!
 //! * `runtime.rs`: the value, its beginning and end, and the fork. `key.rs`: what belongs to which run.
-//! * `scopes.rs`: the current scope, and changes of the tree. `locals.rs`: the current task-local values.
-//! * `alarm.rs`: the timer of an operation that waits. `idle.rs`: who waits for idleness. `instruments.rs`: who is told what happens. `tasks.rs`: wakes, polls, hubs. `stats.rs`: counters.
+//! * `outside.rs`: the reactor and other threads. `scopes.rs`: the current scope, and changes of the tree. `tasks.rs`: wakes,
+//!   polls, hubs. `locals.rs`: the current task-local values. `alarm.rs`: the timer of an operation that waits.
+//! * `idle.rs`: who waits for idleness. `instruments.rs`: who is told what happens. `stats.rs`: counters.
 //!
 //! Rules:
 //! * **No Borrow Across Calls**: no cell is borrowed while a future is polled, a waker is woken, or a value of a
@@ -25,6 +26,7 @@ mod idle;
 mod instruments;
 mod key;
 mod locals;
+mod outside;
 mod scopes;
 mod stats;
 mod tasks;
@@ -34,6 +36,7 @@ pub(crate) use alarm::Alarm;
 pub(crate) use idle::IdlerKey;
 pub(crate) use instruments::uninstall;
 pub(crate) use key::{RunKey, is_current_epoch, is_current_run, require_run, run_key};
+pub(crate) use outside::{has_calls, if_reactor, owned_fds, with_reactor};
 pub(crate) use scopes::{
     arm_on_entry, begins_quietly, cancel, cancel_called, effective, effective_deadline, end_scope, new_scope,
     new_scope_above, new_scope_at, new_scope_below, park, reparent, report, set_deadline, set_shield, unpark,
@@ -65,8 +68,6 @@ use stats::Counters;
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -96,13 +97,6 @@ pub(crate) enum Hosting {
     Guest,
     /// A future in another executor, which watches descriptors for it or does not.
     Host { watches: bool },
-}
-
-#[cold]
-fn no_watch() -> io::Error {
-    let text =
-        "this run is hosted by another executor whose driver watches no descriptors: use the host's own I/O";
-    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 pub(crate) struct Runtime {
@@ -326,85 +320,12 @@ impl Runtime {
         !self.timers.borrow().is_empty()
     }
 
-    /// The inbox of the active run. `f` asks it something, and no more than that.
-    #[inline]
-    pub(crate) fn with_inbox<R>(&self, f: impl FnOnce(&Inbox) -> R) -> R {
-        f(self.inbox.borrow().as_deref().expect("an active run has an inbox"))
-    }
-
-    pub(crate) fn inbox(&self) -> Arc<Inbox> {
-        self.inbox.borrow().clone().expect("an active run has an inbox")
-    }
-
-    /// The line of calls into this run, made on first use.
-    pub(crate) fn calls(&self) -> Arc<Calls<Call>> {
-        let inbox = self.inbox();
-        Arc::clone(self.calls.borrow_mut().get_or_insert_with(|| Arc::new(Calls::new(inbox))))
-    }
-
-    pub(crate) fn calls_if_any(&self) -> Option<Arc<Calls<Call>>> {
-        self.calls.borrow().clone()
-    }
-
-    /// The reactor of the run, made on first use.
-    pub(crate) fn reactor<R>(&self, f: impl FnOnce(&mut Reactor) -> R) -> io::Result<R> {
-        self.make_reactor()?;
-        Ok(f(self.reactor.borrow_mut().as_mut().expect("just made")))
-    }
-
-    /// What has come from outside, if there is a reactor: wakes who is of this run, and gives the other wakers. Says how many
-    /// events there were.
-    #[inline]
-    pub(crate) fn take_events_in(&self, foreign: &mut Vec<Waker>) -> usize {
-        let mut reactor = self.reactor.borrow_mut();
-        let Some(reactor) = reactor.as_mut() else { return 0 };
-        let mut sched = self.sched.borrow_mut();
-        let seen = reactor.take_in(|waker| foreign.extend(sched.wake_own(waker)));
-        self.count_reactor_wait(seen);
-        seen
-    }
-
-    #[inline]
-    pub(crate) fn make_reactor(&self) -> io::Result<()> {
-        if self.has_reactor() { Ok(()) } else { self.new_reactor() }
-    }
-
-    #[cold]
-    fn new_reactor(&self) -> io::Result<()> {
-        let reactor = match self.hosting.get() {
-            Hosting::Own | Hosting::Guest => {
-                let reactor = Reactor::new()?;
-                self.with_inbox(|inbox| reactor.hang_bell(inbox));
-                reactor
-            }
-            // Other threads ring the host.
-            Hosting::Host { watches: true } => Reactor::new()?,
-            Hosting::Host { watches: false } => return Err(no_watch()),
-        };
-        *self.reactor.borrow_mut() = Some(reactor);
-        Ok(())
-    }
-
-    /// A second descriptor of the epoll instance, for a host to watch.
-    pub(crate) fn epoll(&self) -> io::Result<OwnedFd> {
-        self.reactor(|r| r.epoll())?
-    }
-
-    /// What the loop that this run is a guest of waits for, and what makes that readable.
-    pub(crate) fn face(&self) -> io::Result<(Rc<OwnedFd>, Waker)> {
-        self.reactor(|r| r.face())?
-    }
-
     pub(crate) fn is_hosted(&self) -> bool {
         !matches!(self.hosting.get(), Hosting::Own)
     }
 
     pub(crate) fn set_hosting(&self, hosting: Hosting) {
         self.hosting.set(hosting);
-    }
-
-    pub(crate) fn has_reactor(&self) -> bool {
-        self.reactor.borrow().is_some()
     }
 
     /// A forked child's first step: everything of the parent's run is forgotten, never dropped, and the epoch
@@ -482,34 +403,9 @@ pub(crate) fn epoch() -> u64 {
     registry::epoch()
 }
 
-/// The reactor of the active run, made on first use.
-#[track_caller]
-pub(crate) fn with_reactor<R>(f: impl FnOnce(&mut Reactor) -> R) -> io::Result<R> {
-    let _inside = run_key();
-    with(|rt| rt.reactor(f))
-}
-
-/// The same for destructors: does nothing if there is no reactor (any more).
-pub(crate) fn if_reactor(f: impl FnOnce(&mut Reactor)) {
-    let _ = try_with(|rt| {
-        if let Some(reactor) = rt.reactor.borrow_mut().as_mut() {
-            f(reactor);
-        }
-    });
-}
-
-/// Is this the line of the run that is active on this thread?
-pub(crate) fn has_calls(calls: &Arc<Calls<Call>>) -> bool {
-    try_with(|rt| rt.calls.borrow().as_ref().is_some_and(|ours| Arc::ptr_eq(ours, calls))).unwrap_or(false)
-}
-
 // ---- for the layers that fork
 
 #[track_caller]
 pub(crate) fn forget() {
     with(Runtime::forget);
-}
-
-pub(crate) fn owned_fds() -> Vec<std::os::fd::RawFd> {
-    with(|rt| rt.reactor.borrow().as_ref().map_or_else(Vec::new, Reactor::owned_fds))
 }

@@ -4,6 +4,8 @@
 //!   std's socket, non-blocking ─ AsyncFd ─► Stream ─► read │ read_exact │ write │ write_all │ send_eof │ split
 //! ```
 //!
+//! * `stream.rs`: the operations. `stream/socket.rs`: what they ask of a socket. `stream/traits.rs`: a stream as reader and writer.
+//!
 //! Rules:
 //! * All operations take `&self`: one task may read while another writes. `&stream` is a half already; for two tasks that own
 //!   theirs there is [`Stream::split`](crate::io::split).
@@ -12,35 +14,20 @@
 //! * Nothing here blocks the thread, and no write raises SIGPIPE, whatever the process does with it.
 //! * Closed means that we did it: after [`Stream::send_eof`] a write is refused here, before the system sees it.
 
+mod socket;
+mod traits;
+
 use super::along::Along;
-use crate::fd::{AsyncFd, ReadyError, SoleOwner};
-use crate::io::{ReadBytes, WriteBytes};
+use crate::fd::{AsyncFd, ReadyError};
 use crate::reactor::Direction;
 use crate::sys;
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-/// A socket of std's that [`Stream`] can be made of.
-pub trait StreamSocket: SoleOwner + AsFd + sealed::Calls {}
-
-pub(super) mod sealed {
-    use super::Along;
-    use std::io::{self, IoSliceMut};
-    use std::net::Shutdown;
-
-    /// The calls that differ from one kind of socket to another.
-    pub trait Calls {
-        /// Reads; says as well whether something came along with the bytes, so that there may be more although this was
-        /// less than there was room for.
-        fn receive(&self, bytes: &mut [u8], along: Along) -> io::Result<(usize, bool)>;
-        fn receive_vectored(&self, parts: &mut [IoSliceMut<'_>], along: Along) -> io::Result<(usize, bool)>;
-        fn end(&self, how: Shutdown) -> io::Result<()>;
-        fn make_nonblocking(&self) -> io::Result<()>;
-    }
-}
+pub use socket::StreamSocket;
+pub(super) use socket::sealed;
 
 /// A connected stream socket: a [`TcpStream`](super::TcpStream) or a [`UnixStream`](super::UnixStream).
 ///
@@ -460,45 +447,5 @@ impl<S: StreamSocket> Stream<S> {
     #[track_caller]
     pub fn adopt(&mut self) -> io::Result<()> {
         self.fd.adopt()
-    }
-}
-
-impl<S: StreamSocket> ReadBytes for Stream<S> {
-    async fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        Stream::read(self, bytes).await
-    }
-
-    async fn read_exact_counting(&self, bytes: &mut [u8], done: &mut usize) -> io::Result<()> {
-        Stream::read_exact_counting(self, bytes, done).await
-    }
-}
-
-impl<S: StreamSocket> WriteBytes for Stream<S> {
-    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Stream::write(self, bytes).await
-    }
-
-    async fn write_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        Stream::write_vectored(self, parts).await
-    }
-
-    async fn write_all_counting(&self, bytes: &[u8], done: &mut usize) -> io::Result<()> {
-        Stream::write_all_counting(self, bytes, done).await
-    }
-
-    fn send_eof(&self) -> io::Result<()> {
-        Stream::send_eof(self)
-    }
-}
-
-impl<S: StreamSocket> AsFd for Stream<S> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.get_ref().as_fd()
-    }
-}
-
-impl<S: StreamSocket> AsRawFd for Stream<S> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.number()
     }
 }
