@@ -18,6 +18,7 @@
 
 mod born;
 mod child;
+mod command;
 mod error;
 mod exec;
 mod farewell;
@@ -41,6 +42,10 @@ mod sys;
 mod tree;
 
 pub use born::Born;
+pub use command::{
+    Captured, Command, CommandError, CommandStep, EachLine, Finished, Group, Input, Limit, Output, Relay,
+    Running,
+};
 pub use error::SpawnError;
 pub use exec::exec;
 pub use fork::{Forked, fork};

@@ -15,6 +15,7 @@
 pub(crate) mod births;
 pub(crate) mod fds;
 pub(crate) mod packets;
+pub(crate) mod program;
 pub(crate) mod surroundings;
 
 use crate::process::Pid;

@@ -21,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 cases! {
     a_call_to_a_thread => ["threads.rs to_thread"],
     a_call_that_may_be_abandoned => ["threads.rs ToThread::run"],
+    a_call_under_a_limiter => ["threads.rs ToThread::run_limited", "threads/limit.rs Limiter for ThreadLimit::acquire"],
     the_end_of_all_calls => ["threads/count.rs wait_for_all"],
     a_call_that_waits_for_its_permit => [],
     a_name => ["threads/resolve.rs resolve"],
@@ -78,6 +79,14 @@ async fn a_call_that_may_be_abandoned(trial: &Trial) {
     settled(|| (limit.used(), Arc::strong_count(&owned)) == (0, 1)).await;
     let next = ToThread::new().limit(&limit).run(|_| 8).await;
     assert!(matches!(next, Ok(8)), "the permit is back");
+}
+
+async fn a_call_under_a_limiter(trial: &Trial) {
+    let (owned, limit) = (Arc::new(()), ThreadLimit::new(1.try_into().expect("not 0")));
+    let theirs = Arc::clone(&owned);
+    trial.of(ToThread::new().abandonable().run_limited(&limit, move |_| drop(theirs))).await;
+    settled(|| (limit.used(), Arc::strong_count(&owned)) == (0, 1)).await;
+    assert!(matches!(ToThread::new().run_limited(&limit, |_| 8).await, Ok(8)), "the permit is back");
 }
 
 /// The one that has the permit is dropped with the thread at work: it is waited for all the same, and time stands still.

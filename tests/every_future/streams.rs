@@ -16,13 +16,13 @@ use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
 
 cases! {
-    a_read => ["net/stream.rs Stream::read", "net/stream.rs ReadBytes for Stream::read"],
+    a_read => ["net/stream.rs Stream::read", "net/stream/traits.rs ReadBytes for Stream::read"],
     a_read_through_the_trait => ["io/bytes.rs ReadBytes::read", "io/bytes.rs ReadBytes for $pointer::read"],
     a_vectored_read => ["net/stream.rs Stream::read_vectored"],
     an_exact_read => ["net/stream.rs Stream::read_exact"],
     an_exact_read_that_counts => [
         "net/stream.rs Stream::read_exact_counting",
-        "net/stream.rs ReadBytes for Stream::read_exact_counting",
+        "net/stream/traits.rs ReadBytes for Stream::read_exact_counting",
         "io/bytes.rs ReadBytes for $pointer::read_exact_counting",
     ],
     an_exact_read_by_the_trait => ["io/bytes.rs ReadBytes::read_exact"],
@@ -30,18 +30,18 @@ cases! {
     a_read_of_a_pipe => ["io/pipe.rs PipeReader::read", "io/pipe.rs ReadBytes for PipeReader::read"],
     a_read_of_a_half => ["io/halves.rs ReadBytes for ReadHalf::read"],
     an_exact_read_of_a_half => ["io/halves.rs ReadBytes for ReadHalf::read_exact_counting"],
-    a_write => ["net/stream.rs Stream::write", "net/stream.rs WriteBytes for Stream::write"],
+    a_write => ["net/stream.rs Stream::write", "net/stream/traits.rs WriteBytes for Stream::write"],
     a_write_through_the_trait => ["io/bytes.rs WriteBytes::write", "io/bytes.rs WriteBytes for $pointer::write"],
     a_vectored_write => [
         "net/stream.rs Stream::write_vectored",
-        "net/stream.rs WriteBytes for Stream::write_vectored",
+        "net/stream/traits.rs WriteBytes for Stream::write_vectored",
         "io/bytes.rs WriteBytes for $pointer::write_vectored",
     ],
     a_vectored_write_by_the_trait => ["io/bytes.rs WriteBytes::write_vectored"],
     writing_all => ["net/stream.rs Stream::write_all"],
     writing_all_and_counting => [
         "net/stream.rs Stream::write_all_counting",
-        "net/stream.rs WriteBytes for Stream::write_all_counting",
+        "net/stream/traits.rs WriteBytes for Stream::write_all_counting",
         "io/bytes.rs WriteBytes for $pointer::write_all_counting",
     ],
     writing_all_by_the_trait => ["io/bytes.rs WriteBytes::write_all"],

@@ -3,7 +3,7 @@
 use crate::fd::SoleOwner;
 use std::os::fd::AsFd;
 
-/// A socket of std's that [`Stream`] can be made of.
+/// A socket of std's that [`Stream`](super::Stream) can be made of.
 pub trait StreamSocket: SoleOwner + AsFd + sealed::Calls {}
 
 pub(in crate::net) mod sealed {
